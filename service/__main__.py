@@ -1,0 +1,104 @@
+"""The command line: `acequia run` is the container's process, `acequia local` the whole thing on one machine."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from service import app
+from service.core.errors import SetupError
+from service.local.emulator import EmulatorMissingError
+from service.local.postgres import PostgresMissingError
+from service.local.processes import ChildFailedError
+from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
+from service.runtime import EXIT_BUG, EXIT_SETUP
+from service.settings import LAYERS, PROJECT, Settings
+from service.telemetry.logs import Log
+
+commands = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@commands.callback()
+def about() -> None:
+    """Takes records from SQS, batches them into Parquet on S3, loads them into Redshift with few COPYs."""
+
+
+@commands.command()
+def run() -> None:
+    """Run the layers that ACEQUIA_LAYERS names, until SIGTERM. Settings come from the environment alone."""
+    code = 0
+    log = Log(level="info")
+    try:
+        settings = Settings.from_environment()
+        log = Log(level=settings.log_level)
+        code = uvloop.run(app.run(settings, log))
+    except* SetupError as wrong:
+        code = _complain(wrong)
+    except* Exception as bugs:  # noqa: BLE001 (the last resort: say it in the log's form, and end)
+        code = EXIT_BUG
+        for bug in _leaves(bugs):
+            log.bug(bug)
+    raise typer.Exit(code)
+
+
+@commands.command()
+def local(  # noqa: PLR0913 (a command's options)
+    *,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="NDJSON, plain or gzip; else sample events.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="The dataset that the records belong to.")] = SAMPLE_DATASET,
+    layers: Annotated[str, typer.Option(help="land; land,refine; or all three.")] = ",".join(LAYERS),
+    records_per_message: Annotated[int, typer.Option(min=1, max=10_000, help="Records in one SQS message.")] = 50,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep running without a terminal, too.")] = False,
+    stack_only: Annotated[bool, typer.Option("--stack-only", help="Only the backing services, and stay.")] = False,
+    env_file: Annotated[Path | None, typer.Option(help="With --stack-only: where to write the environment.")] = None,
+    directory: Annotated[Path, typer.Option(help="Where files and logs lie; made afresh.")] = Path(".acequia"),
+    datasets: Annotated[Path, typer.Option(help="Dataset definitions.")] = PROJECT / "datasets",
+) -> None:
+    """Run everything on this machine: emulated AWS, a local warehouse, the worker, sample events or your file."""
+    options = Options(
+        datasets_directory=datasets,
+        sql_directory=PROJECT / "sql",
+        directory=directory.resolve(),
+        input=input_file,
+        dataset=dataset,
+        layers=tuple(part.strip() for part in layers.split(",")),
+        records_per_message=records_per_message,
+        stay=stay or sys.stdout.isatty(),
+        stack_only=stack_only,
+        env_file=env_file,
+    )
+    code = 0
+    try:
+        code = with_termination(lambda: run_local(options, Console(highlight=False)))
+    except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError) as wrong:
+        code = _complain(wrong)
+    raise typer.Exit(code)
+
+
+def _complain(wrong: BaseExceptionGroup[Exception]) -> int:
+    for one in _leaves(wrong):
+        typer.echo(f"acequia: {one}", err=True)
+    return EXIT_SETUP
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+def main() -> None:
+    """The console script."""
+    commands()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The `Warehouse` port on Redshift, through asyncpg.
+
+COPY runs inside an explicit transaction and through the simple protocol: an autocommit COPY survives its client. The
+pool's reset (`RESET ALL` on Redshift) wipes session settings, so they are set at every acquire.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from service.aws.faults import warehouse_faults
+from service.core.errors import RejectedError
+from service.core.ports import Session, Statement
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseLimits:
+    """`statement_seconds_max` is enforced by the server; ours ends a little later, in case it is not heard."""
+
+    connections_max: int
+    statement_seconds_max: int
+
+    @property
+    def answer_seconds_max(self) -> float:
+        """How long we wait for a statement's answer."""
+        return self.statement_seconds_max + 10
+
+
+class _Session:
+    def __init__(self, connection: Connection, limits: WarehouseLimits) -> None:
+        self._connection = connection
+        self._limits = limits
+
+    async def execute(self, statement: Statement) -> None:
+        with warehouse_faults(statement.name):
+            await self._connection.execute(statement.text, timeout=self._limits.answer_seconds_max)
+
+    async def fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
+        with warehouse_faults(statement.name):
+            rows = await self._connection.fetch(statement.text, timeout=self._limits.answer_seconds_max)
+        return [tuple(row) for row in rows]
+
+
+class RedshiftWarehouse:
+    """A pool of connections to one database."""
+
+    def __init__(self, pool: Pool, limits: WarehouseLimits) -> None:
+        self._pool = pool
+        self._limits = limits
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Begin; commit at the end. On an error roll back, by dropping the connection unless only data was refused."""
+        with warehouse_faults("connect"):
+            connection = await self._pool.acquire()
+        session = _Session(connection, self._limits)
+        try:
+            await session.execute(Statement("begin", "BEGIN"))
+            try:
+                yield session
+            except RejectedError:
+                await session.execute(Statement("rollback", "ROLLBACK"))
+                raise
+            except BaseException:
+                connection.terminate()
+                raise
+            await session.execute(Statement("commit", "COMMIT"))
+        finally:
+            with warehouse_faults("release"):
+                await self._pool.release(connection)
+
+
+@asynccontextmanager
+async def open_warehouse(
+    dsn: str, *, password: str | None, tls: bool, limits: WarehouseLimits
+) -> AsyncIterator[RedshiftWarehouse]:
+    """A pool that connects when it is first needed, so that a warehouse that is down does not stop the start."""
+    settings = f"SET query_group TO 'acequia'; SET statement_timeout TO {limits.statement_seconds_max * 1000}"
+
+    async def setup(connection: Connection) -> None:
+        await connection.execute(settings)
+
+    pool = asyncpg.create_pool(
+        dsn,
+        password=password,
+        ssl=ssl.create_default_context() if tls else False,
+        min_size=0,
+        max_size=limits.connections_max,
+        setup=setup,
+        statement_cache_size=0,
+        timeout=30,
+        command_timeout=limits.answer_seconds_max,
+        max_inactive_connection_lifetime=300,
+    )
+    async with pool:
+        yield RedshiftWarehouse(pool, limits)

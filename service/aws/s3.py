@@ -1,0 +1,47 @@
+"""The `ObjectStore` port on S3: whole objects, written once.
+
+PUT carries If-None-Match: where an object already lies (our own, when an answer was lost, or another process's of the
+same batch) S3 answers 412, and the object that is there is described instead. 409 means a concurrent PUT: try again.
+"""
+
+import asyncio
+
+from botocore.exceptions import ClientError
+
+from service.aws.clients import AwsClient
+from service.aws.faults import aws_faults, code_of
+from service.core.ports import Stored
+from service.core.zones import split_uri
+
+CALL_SECONDS_MAX = 120
+EXISTS = {"PreconditionFailed", "412"}
+
+
+class S3Store:
+    """Objects of the configured zones."""
+
+    def __init__(self, client: AwsClient) -> None:
+        self._client = client
+
+    async def put_new(self, uri: str, body: bytes) -> Stored:
+        """Store, or describe what lies there already."""
+        bucket, key = split_uri(uri)
+        with aws_faults("s3", f"store an object in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                try:
+                    answer = await self._client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+                except ClientError as wrong:
+                    if code_of(wrong) not in EXISTS:
+                        raise
+                    found = await self._client.head_object(Bucket=bucket, Key=key)
+                    return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
+        return Stored(uri, answer["ETag"].strip('"'), len(body))
+
+    async def get(self, uri: str) -> bytes:
+        """A whole object."""
+        bucket, key = split_uri(uri)
+        with aws_faults("s3", f"read an object in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                answer = await self._client.get_object(Bucket=bucket, Key=key)
+                async with answer["Body"] as body:
+                    return bytes(await body.read())

@@ -1,0 +1,1 @@
+"""Words, decisions and ports that every layer shares. Standard library only; nothing here awaits the world."""

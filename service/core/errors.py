@@ -1,0 +1,59 @@
+"""Failure is a type, decided at the edge: wait, reject, or call the operator. Anything else is a bug and stops us.
+
+`aws/faults.py` maps what vendors raise to these; nothing else looks at a vendor's exception, and nobody reads
+message text to decide.
+"""
+
+from typing import Literal, get_args
+
+Code = Literal[
+    "bad_encoding",
+    "bad_json",
+    "bad_envelope",
+    "too_deep",
+    "too_large",
+    "unknown_dataset",
+    "missing_required",
+    "bad_type",
+    "too_long",
+    "bad_time",
+    "bad_notice",
+    "missing_object",
+    "bad_file",
+    "load_refused",
+    "redriven",
+]
+"""Why something was rejected: a closed set, because it labels metrics and fingerprints."""
+
+CODES: frozenset[str] = frozenset(get_args(Code))
+
+
+class AcequiaError(Exception):
+    """The root of everything that this service raises on purpose."""
+
+
+class TransientError(AcequiaError):
+    """A dependency is down or busy: the same work can be tried again, and no record is to blame."""
+
+    def __init__(self, dependency: str, reason: str) -> None:
+        super().__init__(f"{dependency}: {reason}")
+        self.dependency = dependency
+        self.reason = reason
+
+
+class SetupError(AcequiaError):
+    """Something outside the data must be mended by an operator; the sentence says what and how."""
+
+
+class RejectedError(AcequiaError):
+    """This item will never pass as it is. The sentence never holds a value of the record."""
+
+    def __init__(self, code: Code, sentence: str, *, column: str | None = None) -> None:
+        super().__init__(sentence)
+        self.code: Code = code
+        self.sentence = sentence
+        self.column = column
+
+
+class DefinitionError(SetupError):
+    """A dataset file is wrong: which file, where in it, and what would be right."""

@@ -1,0 +1,114 @@
+"""The file notice: what one layer tells the next about files that lie in a zone."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from service.core.errors import RejectedError
+
+VERSION = 1
+FILES_MAX = 1_000
+"""No notice of ours comes near it; a longer one is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A stored file. Event times are UTC, absent for raw files, which nobody has opened yet."""
+
+    uri: str
+    etag: str
+    content_length_bytes: int
+    rows: int
+    event_time_min: datetime | None = None
+    event_time_max: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileNotice:
+    """Files of one dataset that came into being together.
+
+    `columns` are (name, type) in file order, because COPY goes by position. `definition` is the hash of the dataset
+    definition that wrote them (empty for raw files). `replaces` is for a replay: the raw file whose rows go first.
+    """
+
+    dataset: str
+    zone: str
+    files: Sequence[File]
+    columns: Sequence[tuple[str, str]]
+    batch_id: str
+    definition: str
+    produced_at: datetime
+    replaces: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the files weigh together."""
+        return sum(f.content_length_bytes for f in self.files)
+
+    def to_json(self) -> str:
+        """The message body."""
+        return json.dumps({"v": VERSION, **asdict(self)}, default=_moment_out, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, body: str) -> "FileNotice":
+        """Read a message body; raises RejectedError (`bad_notice`) on anything that `to_json` would not write."""
+        try:
+            given = json.loads(body)
+            if not isinstance(given, dict) or given.get("v") != VERSION:
+                raise RejectedError("bad_notice", f"only file notices of version {VERSION} are taken on this queue")
+            files = [_file(entry) for entry in given["files"]]
+            columns = [(_text(name), _text(kind)) for name, kind in given["columns"]]
+            replaces = given.get("replaces")
+            notice = cls(
+                dataset=_text(given["dataset"]),
+                zone=_text(given["zone"]),
+                files=files,
+                columns=columns,
+                batch_id=_text(given["batch_id"]),
+                definition=_text(given["definition"]),
+                produced_at=_moment(given["produced_at"]),
+                replaces=None if replaces is None else _text(replaces),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError) as wrong:
+            raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None
+        if not 1 <= len(files) <= FILES_MAX:
+            raise RejectedError("bad_notice", f"a file notice names 1 to {FILES_MAX} files")
+        return notice
+
+
+def _file(given: Mapping[str, Any]) -> File:
+    earliest, latest = given.get("event_time_min"), given.get("event_time_max")
+    return File(
+        uri=_text(given["uri"]),
+        etag=_text(given["etag"]),
+        content_length_bytes=_count(given["content_length_bytes"]),
+        rows=_count(given["rows"]),
+        event_time_min=None if earliest is None else _moment(earliest),
+        event_time_max=None if latest is None else _moment(latest),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError
+    return value
+
+
+def _moment(value: object) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment
+
+
+def _moment_out(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()

@@ -1,0 +1,136 @@
+"""What layers need of the world. `aws/` has the real ones, `tests/fakes/` those that keep a journal."""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from service.core.events import Event
+from service.core.model import Message, Outgoing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Emit = Callable[[Event], None]
+"""Tell telemetry what happened. Never waits, never fails."""
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    def now(self) -> datetime:
+        """The present moment, UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Threads(Protocol):
+    """Where work that keeps a processor busy goes, so that the event loop stays free."""
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in a worker thread. Cancelling stops the waiting, never the work: it must be harmless to repeat."""
+        ...
+
+
+class FanOut(Protocol):
+    """Independent one-shot work side by side, within a bound."""
+
+    async def run(self, work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+        """All results, in order. Waits for every piece, then raises the first failure; each limits its own time."""
+        ...
+
+
+class Queue(Protocol):
+    """One SQS queue. Every call raises TransientError when it cannot be reached, SetupError when it must not be."""
+
+    name: str
+
+    async def receive(self, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        """Up to ten messages, waiting for the first; an empty list is no failure.
+
+        A cancelled receive may leave messages invisible until their visibility ends: let it finish instead.
+        """
+        ...
+
+    async def delete(self, receipts: Sequence[str]) -> list[str]:
+        """Delete any number; returns the receipts that were not deleted (their messages will come again)."""
+        ...
+
+    async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        """Make messages visible again that many seconds from now (0: at once); returns the receipts that failed."""
+        ...
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Send all of them. Raises when even one was not taken; those taken before stay sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as the store knows it."""
+
+    uri: str
+    etag: str
+    content_length_bytes: int
+
+
+class ObjectStore(Protocol):
+    """S3. Raises TransientError when it cannot be reached, SetupError when it must not be."""
+
+    async def put_new(self, uri: str, body: bytes) -> Stored:
+        """Store an object that never changes. Where one already lies at the address, that one is described."""
+        ...
+
+    async def get(self, uri: str) -> bytes:
+        """A whole object; raises RejectedError (`missing_object`) when nothing lies there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement with its name, so that a journal shows what was meant and a fake knows what was asked."""
+
+    name: str
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """A transaction under way in the warehouse."""
+
+    async def execute(self, statement: Statement) -> None:
+        """Run it for its effect."""
+        ...
+
+    async def fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Run it for its rows."""
+        ...
+
+
+class Warehouse(Protocol):
+    """Redshift. Raises TransientError when another try may pass, SetupError when an operator must act, and
+    RejectedError (`load_refused`) when the data was refused.
+    """
+
+    def transaction(self) -> AbstractAsyncContextManager[Session]:
+        """Begin; commit at the end of the block; roll back when it raises. A lost connection rolls back by itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the work of every layer needs."""
+
+    store: ObjectStore
+    threads: Threads
+    fan_out: FanOut
+    clock: Clock
+    emit: Emit

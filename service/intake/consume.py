@@ -1,0 +1,224 @@
+"""The loop every layer shares: receive → sort → pile up → seal → handle → settle.
+
+Durable effects, in this order: what the layer's `handle` does → dead letters sent for what it rejected → messages
+deleted. A crash between any two means that the messages come again and the same work is repeated; every layer's work
+is harmless to repeat. A message is rejected only after its dead letter is confirmed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from service.core.batching import BatchLimits
+from service.core.dead_letter import rejected_message
+from service.core.errors import RejectedError, SetupError, TransientError
+from service.core.events import BatchClosed, BatchFinished, MessagesReceived, RecordsRejected
+from service.core.layer import Layer
+from service.core.model import Batch, Message
+from service.core.ports import Clock, Emit, Queue
+from service.core.retry import Backoff
+from service.intake.budget import Budget
+from service.intake.gather import Gather
+from service.intake.inflight import Inflight, release_all
+from service.intake.trouble import Trouble
+
+T = TypeVar("T")
+
+RELEASE_SECONDS_MAX = 5.0
+MESSAGES_A_RECEIVE_MAX = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """A layer's queue, and the dead-letter queue behind it."""
+
+    work: Queue
+    dead: Queue
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """How a layer receives. `batches_max` are worked on side by side; `messages_max` are held at the most.
+
+    `one_at_a_time` allows a key one batch under way; what arrives meanwhile forms its next batch.
+    """
+
+    batch: BatchLimits
+    one_at_a_time: bool
+    pollers: int
+    poll_seconds: int
+    visibility_seconds: int
+    batches_max: int
+    messages_max: int
+    backoff: Backoff
+
+
+class Intake(Generic[T]):
+    """One layer at its queue. `run` returns when `drain` was asked for and everything held is settled."""
+
+    def __init__(
+        self, layer: Layer[T], queues: Queues, *, limits: IntakeLimits, budget: Budget, clock: Clock, emit: Emit
+    ) -> None:
+        self._layer = layer
+        self._queues = queues
+        self._limits = limits
+        self._budget = budget
+        self._clock = clock
+        self._emit = emit
+        self._gather: Gather[T] = Gather(limits.batch, one_at_a_time=limits.one_at_a_time)
+        self._inflight = Inflight(
+            layer.name, queues.work, visibility_seconds=limits.visibility_seconds, clock=clock, emit=emit
+        )
+        budget.include(self._inflight)
+        self._draining = asyncio.Event()
+        self._trouble = Trouble(layer.name, backoff=limits.backoff, draining=self._draining, emit=emit)
+        self._arrived = asyncio.Event()
+        """Wakes the dispatcher: something arrived, or a batch ended."""
+        self._settled = asyncio.Event()
+        """Wakes pollers that found no room."""
+        self._received_all = False
+
+    def drain(self) -> None:
+        """Receive no more; seal, handle and settle what is held, then let `run` return."""
+        self._draining.set()
+        self._settled.set()
+
+    async def run(self) -> None:
+        """Receive and hand on until drained. Cancelled, it gives back what it still holds."""
+        try:
+            async with asyncio.TaskGroup() as side:
+                keeper = side.create_task(self._inflight.keep(), name=f"{self._layer.name} keeper")
+                dispatcher = side.create_task(self._dispatch(), name=f"{self._layer.name} dispatcher")
+                async with asyncio.TaskGroup() as polls:
+                    for number in range(self._limits.pollers):
+                        polls.create_task(self._poll(), name=f"{self._layer.name} poller {number}")
+                self._received_all = True
+                self._arrived.set()
+                await dispatcher
+                keeper.cancel()
+        finally:
+            await release_all(self._inflight, RELEASE_SECONDS_MAX)
+
+    async def _poll(self) -> None:
+        attempt = 0
+        while not self._draining.is_set():
+            self._settled.clear()
+            if not attempt and not self._room():
+                await _wait(self._settled, self._limits.poll_seconds)
+                continue
+            asked = self._clock.monotonic()
+            try:
+                messages = await self._queues.work.receive(
+                    wait_seconds=self._limits.poll_seconds, visibility_seconds=self._limits.visibility_seconds
+                )
+            except (TransientError, SetupError) as down:
+                attempt += 1
+                await self._trouble.wait(down, attempt)
+                continue
+            self._trouble.over(attempt)
+            attempt = 0
+            if messages:
+                self._inflight.claim(messages, asked)
+                await self._take(messages)
+        self._trouble.over(attempt)
+
+    def _room(self) -> bool:
+        held_after = len(self._inflight) + MESSAGES_A_RECEIVE_MAX * self._limits.pollers
+        return not self._trouble and not self._budget.full() and held_after <= self._limits.messages_max
+
+    async def _take(self, messages: Sequence[Message]) -> None:
+        now = self._clock.monotonic()
+        self._emit(_received(self._layer.name, messages))
+        rejected: list[tuple[Message, RejectedError]] = []
+        for message in messages:
+            try:
+                self._gather.add(message, self._layer.sort(message), now)
+            except RejectedError as wrong:
+                rejected.append((message, wrong))
+        self._arrived.set()
+        attempt = 0
+        while rejected:  # ends with the letters sent, or the messages given back because we stop
+            try:
+                await self._reject("", rejected)
+                break
+            except (TransientError, SetupError) as down:
+                if self._draining.is_set():
+                    await self._inflight.release([message.receipt for message, _ in rejected])
+                    break
+                attempt += 1
+                await self._trouble.wait(down, attempt)
+        self._trouble.over(attempt)
+
+    async def _dispatch(self) -> None:
+        running: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as batches:
+            while self._gather or running or not self._received_all:
+                self._arrived.clear()
+                while len(running) < self._limits.batches_max and (batch := self._seal(idle=not running)):
+                    task = batches.create_task(self._work(batch), name=f"{self._layer.name} {batch.batch_id}")
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                    task.add_done_callback(lambda _: self._arrived.set())
+                free = len(running) < self._limits.batches_max
+                due = self._gather.due_at() if free else None
+                await _wait(self._arrived, None if due is None else max(0.0, due - self._clock.monotonic()))
+
+    def _seal(self, *, idle: bool) -> Batch[T] | None:
+        stuck = idle and not self._room()
+        sealed = self._gather.seal(self._clock.monotonic(), drain=self._received_all, pressure=stuck)
+        if sealed is None:
+            return None
+        key, reason, waiting = sealed
+        size_bytes = sum(one.size_bytes for one in waiting)
+        self._emit(BatchClosed(self._layer.name, key, reason, len(waiting), size_bytes))
+        return Batch(key, [one.value for one in waiting], reason, self._clock.now(), size_bytes)
+
+    async def _work(self, batch: Batch[T]) -> None:
+        began = self._clock.monotonic()
+        attempt = 0
+        try:
+            while True:  # ends with the batch settled, or given back because we stop
+                try:
+                    await self._handle(batch)
+                    break
+                except (TransientError, SetupError) as down:
+                    if self._draining.is_set():
+                        await self._inflight.release([held.message.receipt for held in batch.held])
+                        return
+                    attempt += 1
+                    await self._trouble.wait(down, attempt)
+        finally:
+            self._gather.finished(batch.key)
+            self._trouble.over(attempt)
+            self._settled.set()
+        self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
+
+    async def _handle(self, batch: Batch[T]) -> None:
+        outcome = await self._layer.handle(batch)
+        await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
+        rejected = {held.message.receipt for held, _ in outcome.rejected}
+        await self._inflight.done([h.message.receipt for h in batch.held if h.message.receipt not in rejected])
+
+    async def _reject(self, dataset: str, rejected: Sequence[tuple[Message, RejectedError]]) -> None:
+        if not rejected:
+            return
+        now = self._clock.now()
+        letters = [rejected_message(self._layer.name, dataset, message, wrong, now) for message, wrong in rejected]
+        await self._queues.dead.send([letter.outgoing() for letter in letters])
+        await self._inflight.done([message.receipt for message, _ in rejected])
+        for _, wrong in rejected:
+            self._emit(RecordsRejected(self._layer.name, dataset, wrong.code, 1))
+
+
+def _received(layer: str, messages: Sequence[Message]) -> MessagesReceived:
+    age_seconds = max((message.received_at - message.sent_at).total_seconds() for message in messages)
+    return MessagesReceived(layer, len(messages), sum(len(m.body) for m in messages), max(0.0, age_seconds))
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until the event or that long, whichever is first."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

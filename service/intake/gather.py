@@ -1,0 +1,60 @@
+"""Piles by key, and which of them becomes a batch now. Pure: the loop in `consume.py` asks, awaits and obeys."""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from service.core.batching import BatchLimits, Pile, Reason, Waiting
+from service.core.model import Held, Message, Sorted
+
+T = TypeVar("T")
+
+
+class Gather(Generic[T]):
+    """What a layer holds and has not yet handed on, one pile a key.
+
+    With `one_at_a_time`, a key whose last batch is still being worked on keeps collecting (group commit): what
+    arrives meanwhile forms the next group.
+    """
+
+    def __init__(self, limits: BatchLimits, *, one_at_a_time: bool) -> None:
+        self._limits = limits
+        self._one_at_a_time = one_at_a_time
+        self._piles: dict[str, Pile[Held[T]]] = {}
+        self._busy: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return any(self._piles.values())
+
+    def add(self, message: Message, item: Sorted[T], now: float) -> None:
+        """Put a message on its pile."""
+        pile = self._piles.setdefault(item.key, Pile(self._limits))
+        pile.add(Waiting(Held(message, item.value), item.items, item.size_bytes, now))
+
+    def seal(self, now: float, *, drain: bool, pressure: bool) -> tuple[str, Reason, list[Waiting[Held[T]]]] | None:
+        """The next batch that should close at this moment, or None. Its key is busy until `finished` is called."""
+        for key, pile in self._ready():
+            reason = pile.reason(now)
+            if reason is not None:
+                return self._take(key, reason)
+        if not drain and not pressure:
+            return None
+        largest = max(self._ready(), key=lambda entry: entry[1].size_bytes, default=None)
+        return self._take(largest[0], "drain" if drain else "memory") if largest else None
+
+    def finished(self, key: str) -> None:
+        """A batch of that key has been dealt with, one way or the other."""
+        self._busy.discard(key)
+        if not self._piles.get(key):
+            self._piles.pop(key, None)
+
+    def due_at(self) -> float | None:
+        """When the next pile closes by age (monotonic seconds), or None while nothing waits for time."""
+        return min((due for _, pile in self._ready() if (due := pile.due_at()) is not None), default=None)
+
+    def _ready(self) -> Iterator[tuple[str, Pile[Held[T]]]]:
+        return ((key, pile) for key, pile in self._piles.items() if pile and key not in self._busy)
+
+    def _take(self, key: str, reason: Reason) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
+        if self._one_at_a_time:
+            self._busy.add(key)
+        return key, reason, self._piles[key].take()

@@ -1,0 +1,1 @@
+"""Layer 1: message bodies exactly as they came, micro-batched into raw Parquet objects."""

@@ -1,0 +1,75 @@
+"""Layer 1: batches of messages become raw objects.
+
+Durable effects, in this order: raw object stored → notice sent to the refine queue → (by the intake) messages deleted.
+
+    dies after the object    an orphan that nobody will load; the messages come again, in another grouping
+    dies after the notice    the object is refined and loaded, and the messages come again: `_record_id` drops them
+
+The same batch tried again writes the same address, where the object of the first try is found and described.
+"""
+
+from dataclasses import dataclass
+
+from service.core.datasets import NAME
+from service.core.errors import RejectedError
+from service.core.events import FileLanded
+from service.core.layer import Outcome
+from service.core.model import Batch, Message, Outgoing, Sorted
+from service.core.notice import File, FileNotice
+from service.core.ports import Means, Queue
+from service.core.zones import Zone, raw_key
+from service.land.encode import SCHEMA, encode
+
+DATASET_ATTRIBUTE = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The records queue's name, and the datasets that its messages may belong to."""
+
+    queue_name: str
+    datasets: frozenset[str]
+    default_dataset: str | None
+
+
+class Land:
+    """Stores message bodies exactly as they came, one dataset a file. Rejects only what has no dataset of ours."""
+
+    name = "land"
+
+    def __init__(self, source: Source, *, raw: Zone, refine_queue: Queue, means: Means) -> None:
+        self._source = source
+        self._raw = raw
+        self._refine_queue = refine_queue
+        self._means = means
+
+    def sort(self, message: Message) -> Sorted[None]:
+        """By dataset: the message attribute `dataset`, else the queue's default."""
+        dataset = message.text(DATASET_ATTRIBUTE) or self._source.default_dataset
+        if dataset is None:
+            raise RejectedError("unknown_dataset", "the message has no attribute `dataset` and the queue no default")
+        if dataset not in self._source.datasets:
+            told = repr(dataset) if NAME.fullmatch(dataset) else "that name"
+            raise RejectedError(
+                "unknown_dataset", f"there is no definition for dataset {told}: add datasets/<name>.toml"
+            )
+        return Sorted(dataset, None, items=1, size_bytes=len(message.body))
+
+    async def handle(self, batch: Batch[None]) -> Outcome[None]:
+        """Store one object and announce it. A message that is in the batch twice is stored once."""
+        messages = list({held.message.message_id: held.message for held in batch.held}.values())
+        body = await self._means.threads.run(encode, messages, self._source.queue_name)
+        uri = self._raw.uri(raw_key(batch.key, batch.sealed_at, batch.batch_id))
+        stored = await self._means.store.put_new(uri, body)
+        notice = FileNotice(
+            dataset=batch.key,
+            zone=self._raw.name,
+            files=[File(stored.uri, stored.etag, stored.content_length_bytes, rows=len(messages))],
+            columns=[(field.name, str(field.type)) for field in SCHEMA],
+            batch_id=batch.batch_id,
+            definition="",
+            produced_at=self._means.clock.now(),
+        )
+        await self._refine_queue.send([Outgoing(notice.to_json())])
+        self._means.emit(FileLanded(batch.key, len(messages), stored.content_length_bytes))
+        return Outcome()

@@ -1,0 +1,73 @@
+"""Makes in the backing services what a template makes in AWS: queues with dead letters behind them, zones, tables."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiobotocore.session import get_session
+
+from service.aws.clients import AwsClient
+from service.core.datasets import Dataset
+from service.load.tables import schema_statements
+
+REGION = "eu-central-1"
+RECORDS, REFINE, LOAD, REPROCESS = "acequia-records", "acequia-refine", "acequia-load", "acequia-reprocess"
+RECEIVES_MAX = 20
+"""High, so that deployments and kills never push good messages into dead letters."""
+RETENTION_SECONDS = 14 * 24 * 3600
+MESSAGE_BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAws:
+    """Clients of the emulated AWS."""
+
+    sqs: AwsClient
+    s3: AwsClient
+
+
+@asynccontextmanager
+async def open_aws(endpoint: str) -> AsyncIterator[LocalAws]:
+    """Clients for the length of the block; nothing is read from the environment."""
+    session = get_session()
+    place: dict[str, Any] = {
+        "endpoint_url": endpoint,
+        "region_name": REGION,
+        "aws_access_key_id": "local",
+        "aws_secret_access_key": "local",
+    }
+    async with session.create_client("sqs", **place) as sqs, session.create_client("s3", **place) as s3:
+        yield LocalAws(sqs, s3)
+
+
+async def create_queues_and_zones(aws: LocalAws, buckets: Iterable[str]) -> None:
+    """The three working queues with their dead-letter queues, the reprocess queue, and the zones' buckets."""
+    for name in (RECORDS, REFINE, LOAD):
+        dead = await _queue(aws, f"{name}-dlq", {})
+        target = (await aws.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"]))["Attributes"][
+            "QueueArn"
+        ]
+        redrive = {"deadLetterTargetArn": target, "maxReceiveCount": RECEIVES_MAX}
+        await _queue(aws, name, {"RedrivePolicy": json.dumps(redrive)})
+    await _queue(aws, REPROCESS, {})
+    for bucket in buckets:
+        await aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+async def create_tables(dsn: str, sql: Path, datasets: Iterable[Dataset]) -> None:
+    """Schemas, ledgers and dataset tables, from `sql/` and the definitions."""
+    connection = await asyncpg.connect(dsn, statement_cache_size=0)
+    try:
+        for statement in schema_statements(sql, datasets):
+            await connection.execute(statement.text)
+    finally:
+        await connection.close()
+
+
+async def _queue(aws: LocalAws, name: str, attributes: Mapping[str, str]) -> str:
+    common = {"MessageRetentionPeriod": str(RETENTION_SECONDS), "MaximumMessageSize": str(MESSAGE_BYTES_MAX)}
+    return str((await aws.sqs.create_queue(QueueName=name, Attributes={**common, **attributes}))["QueueUrl"])

@@ -1,0 +1,1 @@
+"""A stand-in for Amazon Redshift: its wire protocol, its COPY from S3 and its refusals, over a PostgreSQL."""

@@ -1,0 +1,150 @@
+"""The columns of a table that is loaded, and which Parquet types each of them takes.
+
+Positions decide, names in a file do not. A pair of types that nobody has seen load on Redshift is refused: better
+refused here than there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from service.local.redshift.copy_statement import CopyStatement
+from service.local.redshift.refusals import SYNTAX_ERROR, RefusedError
+
+VARCHAR_BYTES_MAX = 65535
+
+_UNDEFINED_COLUMN = "42703"
+_LENGTH_HEAD_BYTES = 4  # PostgreSQL counts them in a declared length or precision
+
+_SHOWN_TYPES = {
+    "bool": "BOOLEAN",
+    "int2": "SMALLINT",
+    "int4": "INTEGER",
+    "int8": "BIGINT",
+    "float4": "REAL",
+    "float8": "DOUBLE PRECISION",
+    "timestamptz": "TIMESTAMPTZ",
+    "bpchar": "CHAR",
+    "numeric": "DECIMAL",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A table's column. `type` is PostgreSQL's name of the type, `modifier` its declared size or -1."""
+
+    name: str
+    type: str
+    modifier: int
+    not_null: bool
+    has_default: bool
+
+    @property
+    def length_bytes(self) -> int:
+        """The longest string it takes."""
+        return self.modifier - _LENGTH_HEAD_BYTES if self.modifier >= 0 else VARCHAR_BYTES_MAX
+
+    @property
+    def precision_and_scale(self) -> tuple[int, int]:
+        declared = self.modifier - _LENGTH_HEAD_BYTES
+        return declared >> 16, declared & 0x7FF
+
+    @property
+    def is_text(self) -> bool:
+        return self.type in {"varchar", "bpchar", "text"}
+
+    @property
+    def shown_type(self) -> str:
+        shown = _SHOWN_TYPES.get(self.type, self.type.upper())
+        if self.is_text:
+            return f"{shown}({self.length_bytes})"
+        return "DECIMAL({}, {})".format(*self.precision_and_scale) if self.type == "numeric" else shown
+
+
+def columns_query(table: str) -> str:
+    """The query for `table_columns`; `table` is a name as the client wrote it."""
+    literal = table.replace("\\", "\\\\").replace("'", "''")
+    return (
+        "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, a.atthasdef "  # noqa: S608 - one quoted name
+        "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
+        f"WHERE a.attrelid = E'{literal}'::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped "
+        "ORDER BY a.attnum"
+    )
+
+
+def table_columns(rows: list[tuple[str | None, ...]]) -> list[Column]:
+    return [
+        Column(
+            name=str(name),
+            type=str(kind),
+            modifier=int(modifier or -1),
+            not_null=not_null == "t",
+            has_default=default == "t",
+        )
+        for name, kind, modifier, not_null, default in rows
+    ]
+
+
+def loaded_columns(columns: list[Column], statement: CopyStatement) -> list[Column]:
+    """The columns that the file's columns go to, in the file's order. Raises RefusedError."""
+    if not statement.columns:
+        return columns
+    by_name = {column.name: column for column in columns}
+    names = [_folded(name) for name in statement.columns]
+    for name in names:
+        if name not in by_name:
+            message = f'column "{name}" of relation "{statement.shown_table}" does not exist'
+            raise RefusedError(_UNDEFINED_COLUMN, message)
+    if any(column.not_null and not column.has_default and column.name not in names for column in columns):
+        raise RefusedError(SYNTAX_ERROR, "NOT NULL column without DEFAULT must be included in column list")
+    return [by_name[name] for name in names]
+
+
+def takes(column: Column, kind: Any) -> bool:
+    """Whether the column takes values of this Arrow type, as read from a Parquet file."""
+    if column.type == "super":
+        return pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_plain_nested(kind)
+    if column.type == "numeric":
+        precision, scale = column.precision_and_scale
+        return bool(pa.types.is_decimal128(kind) and kind.scale == scale and kind.precision <= precision)
+    accepts = _ACCEPTED.get(column.type)
+    return accepts is not None and accepts(kind)
+
+
+def _is_micros(kind: Any) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.unit == "us")
+
+
+def _is_plain_nested(kind: Any) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _is_plain(kind.value_type)
+    return bool(pa.types.is_struct(kind) and all(_is_plain(kind.field(at).type) for at in range(kind.num_fields)))
+
+
+def _is_plain(kind: Any) -> bool:
+    plain = (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    )
+    return plain or pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_plain_nested(kind)
+
+
+def _folded(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+
+
+_ACCEPTED: Mapping[str, Callable[[Any], bool]] = {
+    "bool": pa.types.is_boolean,
+    "int2": {pa.int8(), pa.int16()}.__contains__,
+    "int4": {pa.int8(), pa.int16(), pa.int32()}.__contains__,
+    "int8": {pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint32()}.__contains__,
+    "float4": pa.types.is_float32,
+    "float8": pa.types.is_float64,
+    "date": pa.types.is_date32,
+    "timestamp": _is_micros,
+    "timestamptz": _is_micros,
+    "varchar": {pa.string(), pa.large_string()}.__contains__,
+    "bpchar": {pa.string(), pa.large_string()}.__contains__,
+    "text": {pa.string(), pa.large_string()}.__contains__,
+}

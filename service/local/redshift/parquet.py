@@ -1,0 +1,171 @@
+"""One Parquet file of a COPY: checked against the table's columns and turned into CSV for PostgreSQL.
+
+Runs in a worker thread. Memory holds one batch of rows, decoded and as CSV; the file itself stays on disk.
+In the CSV a null is empty and an empty string is quoted.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from service.local.redshift.columns import Column, takes
+from service.local.redshift.objects import Location
+from service.local.redshift.refusals import OWN_LIMIT, ScanError
+
+BATCH_ROWS = 8192
+SUPER_STRING_BYTES_MAX = 65535
+
+_CODE_SCAN = 15007
+_CODE_SUPER_OPTION = 8001
+_CODE_NULL = 1213
+_CODE_UTF8 = 1220
+_CODE_STRING = 1224
+_CODE_ASSERT = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a file's columns go, in order, and the options that matter to its rows."""
+
+    columns: tuple[Column, ...]
+    serialize_to_json: bool
+    fill_record: bool
+    accept_invalid_characters: bool
+
+    def check_options(self) -> None:
+        """Raises ScanError."""
+        if self.serialize_to_json or all(column.type != "super" for column in self.columns):
+            return
+        if self.fill_record:
+            text = "Assert … Unreachable - Invalid type: 4000"
+            raise ScanError(_CODE_ASSERT, text, message="Assert")
+        text = "SUPER column in COPY query requires SERIALIZETOJSON option"
+        raise ScanError(_CODE_SUPER_OPTION, text, message=text, location="scan_s3query_impl.cpp")
+
+
+def csv_batches(path: Path, location: Location, target: Target) -> Iterator[bytes]:
+    """The file's rows as CSV, some thousand at a time. Raises ScanError, possibly after some batches."""
+    try:
+        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+            _check_schema(file, location, target)
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                yield _csv(batch, location, target)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
+        # Arrow's text may quote what it could not read.
+        raise ScanError(_CODE_SCAN, f"{OWN_LIMIT} Not a readable Parquet file. File name: {location.shown}") from None
+
+
+def _check_schema(file: Any, location: Location, target: Target) -> None:
+    schema = file.schema_arrow
+    expected, found = len(target.columns), len(schema)
+    if found > expected or (found < expected and not target.fill_record):
+        raise ScanError(
+            _CODE_SCAN,
+            "Unmatched number of columns between table and file. "
+            f"Table columns: {expected}, Data columns: {found}, File name: {location.shown}",
+        )
+    for field, column in zip(schema, target.columns, strict=False):
+        if not takes(column, _plain_type(field.type)):
+            raise ScanError(
+                _CODE_SCAN,
+                f"File '{location.shown}' has an incompatible Parquet schema for column "
+                f"'s3://{location.bucket}/{location.key}.{field.name}'. "
+                f"Column type: {column.shown_type}, Parquet schema:\n{_shown_field(file.schema, field.name)}",
+            )
+
+
+def _shown_field(schema: Any, name: str) -> str:
+    for at in range(len(schema)):
+        leaf = schema.column(at)
+        if leaf.path.split(".")[0] == name:
+            d, r = leaf.max_definition_level, leaf.max_repetition_level
+            return f"{'optional' if d else 'required'} {leaf.physical_type.lower()} {name} [i:{at} d:{d} r:{r}]"
+    return name
+
+
+def _plain_type(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _csv(batch: Any, location: Location, target: Target) -> bytes:
+    arrays = []
+    for at, column in enumerate(target.columns):
+        values = _values(batch.column(at), column, location, target) if at < batch.num_columns else pa.nulls(len(batch))
+        if column.not_null and values.null_count:
+            text = f"Cannot insert a NULL value into column {column.name}"
+            raise ScanError(_CODE_NULL, text, message=text)
+        arrays.append(values)
+    table = pa.Table.from_arrays(arrays, names=[str(at) for at in range(len(arrays))])
+    sink = io.BytesIO()
+    pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=False))
+    return sink.getvalue()
+
+
+def _values(array: Any, column: Column, location: Location, target: Target) -> Any:
+    """The array as PostgreSQL should read it from CSV."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = _valid_text(array, target, column)
+    if column.type == "super":
+        return _as_json(array)
+    if column.is_text:
+        _check_length(array, column, location)
+    elif column.type == "timestamp":
+        # Instants are stored in UTC, whatever zone the file names.
+        return array.cast(pa.int64()).cast(pa.timestamp("us"))
+    elif column.type == "timestamptz":
+        return array.cast(pa.int64()).cast(pa.timestamp("us", "UTC"))
+    return array
+
+
+def _valid_text(array: Any, target: Target, column: Column) -> Any:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        if not target.accept_invalid_characters:
+            text = f"Invalid UTF-8 in column {column.name}"
+            raise ScanError(_CODE_UTF8, f"{OWN_LIMIT} {text}") from None
+        raw = array.cast(pa.large_binary(), safe=False).to_pylist()
+        return pa.array([None if value is None else _replaced(value) for value in raw], pa.large_string())
+    return array
+
+
+def _replaced(value: bytes) -> str:
+    return value.decode("utf-8", "replace").replace("\ufffd", "?")
+
+
+def _check_length(array: Any, column: Column, location: Location) -> None:
+    too_long = _first_above(array, column.length_bytes)
+    if too_long is not None:
+        raise ScanError(
+            _CODE_SCAN,
+            f"The length of the data column {column.name} is longer than the length defined in the table. "
+            f"Table: {column.length_bytes}, Data: {too_long}, File name: {location.shown}",
+        )
+
+
+def _first_above(array: Any, bytes_max: int) -> int | None:
+    """The length of the first string that is longer than so many bytes."""
+    lengths = pc.binary_length(array)
+    found = lengths.filter(pc.greater(lengths, bytes_max))
+    return int(found[0].as_py()) if len(found) else None
+
+
+def _as_json(array: Any) -> Any:
+    """Text becomes a JSON string, as SERIALIZETOJSON leaves it; what is nested becomes a document."""
+    if (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) and _first_above(
+        array, SUPER_STRING_BYTES_MAX
+    ):
+        text = f"String value exceeds the max size of {SUPER_STRING_BYTES_MAX} bytes"
+        raise ScanError(_CODE_STRING, text, message=text)
+    values = [None if value is None else orjson.dumps(value).decode() for value in array.to_pylist()]
+    return pa.array(values, pa.large_string())

@@ -1,0 +1,55 @@
+"""What the stand-in refuses, as the client sees it: a SQLSTATE, a message and Redshift's DETAIL block."""
+
+from dataclasses import dataclass
+
+SYNTAX_ERROR = "42601"
+NOT_SUPPORTED = "0A000"
+ENGINE_ERROR = "XX000"
+OWN_LIMIT = "[stand-in]"
+"""Opens every message that is the stand-in's own, where nobody knows Redshift's text or where it does less."""
+
+SPECTRUM_SCAN = "Spectrum Scan Error"
+
+_RULE = "-" * 47
+
+
+@dataclass
+class RefusedError(Exception):
+    """A statement that is refused. Never carries a row's value."""
+
+    sqlstate: str
+    message: str
+    detail: str = ""
+
+
+@dataclass
+class ScanError(Exception):
+    """What went wrong inside a COPY: the number and text of its DETAIL block, and the message above it."""
+
+    code: int
+    context: str
+    message: str = SPECTRUM_SCAN
+    location: str = "dory_util.cpp"
+
+
+def syntax_error(near: str) -> RefusedError:
+    return RefusedError(SYNTAX_ERROR, f'syntax error at or near "{near}"')
+
+
+def not_supported(message: str) -> RefusedError:
+    return RefusedError(NOT_SUPPORTED, message)
+
+
+def engine_error(error: ScanError, *, query: int) -> RefusedError:
+    """An error of Redshift's engine: always XX000; what happened is told by the DETAIL block."""
+    lines = (
+        _RULE,
+        f"error:  {error.message}",
+        f"code:      {error.code}",
+        f"context:   {error.context}",
+        f"query:     {query}",
+        f"location:  {error.location}",
+        f"process:   worker_thread [pid={query}]",
+        _RULE,
+    )
+    return RefusedError(ENGINE_ERROR, error.message, "\n  " + "\n  ".join(lines))

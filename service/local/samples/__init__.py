@@ -1,0 +1,1 @@
+"""Sample events for the one-machine stack and the tests: generated, repeatable, and each with its fate known."""

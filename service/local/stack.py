@@ -1,0 +1,109 @@
+"""The backing services of one machine: emulated AWS, and PostgreSQL behind the Redshift stand-in, with everything that
+the service expects to find there: queues with dead-letter queues, zones, tables. All of it bound to 127.0.0.1.
+"""
+
+import base64
+import fcntl
+import hashlib
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.core.datasets import Dataset
+from service.core.errors import SetupError
+from service.local.emulator import emulated_aws
+from service.local.ports import HOST, free_port
+from service.local.postgres import postgres
+from service.local.provision import REGION, create_queues_and_zones, create_tables, open_aws
+from service.local.redshift.server import redshift_standin
+
+AWS_PORT = 4566
+WAREHOUSE_PORT = 5439
+MARKER = "made-by-acequia-local"
+ZONES = {"raw": "acequia-raw", "refined": "acequia-refined", "errors": "acequia-errors"}
+ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where the services answer, and the environment that an `acequia run` beside them needs."""
+
+    directory: Path
+    aws_endpoint: str
+    warehouse_dsn: str
+    warehouse_port: int
+    environment: Mapping[str, str]
+
+    @property
+    def refined_directory(self) -> Path:
+        """Where refined Parquet lies as plain files."""
+        return self.directory / "aws" / "s3" / ACCOUNT / ZONES["refined"]
+
+
+@asynccontextmanager
+async def backing_services(directory: Path, *, sql: Path, datasets: Mapping[str, Dataset]) -> AsyncIterator[Stack]:
+    """Start everything afresh in `directory`, and stop it at the end. Raises SetupError where the place is taken."""
+    with _claimed(directory):
+        aws_port, warehouse_port = free_port(AWS_PORT), free_port(WAREHOUSE_PORT)
+        async with (
+            emulated_aws(directory / "aws", aws_port) as endpoint,
+            postgres(directory / "warehouse") as warehouse,
+            redshift_standin(warehouse_port, warehouse, endpoint) as dsn,
+        ):
+            async with open_aws(endpoint) as aws:
+                await create_queues_and_zones(aws, ZONES.values())
+            await create_tables(dsn, sql, datasets.values())
+            yield Stack(directory, endpoint, dsn, warehouse_port, _environment(endpoint, dsn))
+
+
+def _environment(endpoint: str, dsn: str) -> dict[str, str]:
+    """Small batches, so that a person sees records arrive; keys that are no secret, because nothing here is."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "ACEQUIA_RAW_ZONE": f"s3://{ZONES['raw']}",
+        "ACEQUIA_REFINED_ZONE": f"s3://{ZONES['refined']}",
+        "ACEQUIA_WAREHOUSE_DSN": dsn,
+        "ACEQUIA_WAREHOUSE_TLS": "off",
+        "ACEQUIA_COPY_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/acequia-copy",
+        "ACEQUIA_IDENTITY_KEY": _local_key("identity"),
+        "ACEQUIA_MASK_KEY": _local_key("mask"),
+        "ACEQUIA_LAND_BATCH_RECORDS_MAX": "1000",
+        "ACEQUIA_LAND_BATCH_SECONDS_MAX": "1",
+        "ACEQUIA_REFINE_BATCH_SECONDS_MAX": "0.2",
+        "ACEQUIA_LOAD_BATCH_SECONDS_MAX": "1",
+        "ACEQUIA_POLL_SECONDS": "2",
+        "ACEQUIA_VISIBILITY_SECONDS": "70",
+        "ACEQUIA_DRAIN_SECONDS_MAX": "20",
+        "ACEQUIA_RETRY_SECONDS_MAX": "5",
+        "ACEQUIA_HTTP_HOST": HOST,
+        "ACEQUIA_HTTP_PORT": "0",
+    }
+
+
+def _local_key(name: str) -> str:
+    return base64.b64encode(hashlib.sha256(f"acequia local {name}".encode()).digest()).decode()
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[None]:
+    """An empty directory of ours, for us alone. What an earlier run left is removed; a stranger's files never are."""
+    directory.mkdir(parents=True, exist_ok=True)
+    marker = directory / MARKER
+    if not marker.exists() and any(directory.iterdir()):
+        raise SetupError(f"{directory} holds files that are not ours: name another place with --directory")
+    with marker.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SetupError(f"another acequia local uses {directory}: stop it, or name another --directory") from None
+        for left in directory.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left != marker:
+                left.unlink()
+        yield

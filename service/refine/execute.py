@@ -1,0 +1,180 @@
+"""Run a compiled dataset over one raw file, in a worker thread: raw bytes in, judged Arrow tables out.
+
+Each run has an in-memory database of its own, one thread, a memory limit, no access to files or network, and is gone
+afterwards. What DuckDB cannot do with a file costs that file: it is rejected as `bad_file`, without values.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.core.columns import ColumnType
+from service.core.errors import Code, RejectedError, TransientError
+from service.refine.compile import Fault, Program
+from service.refine.numbers import SUSPECT, changes
+from service.refine.open import Opened, open_bodies
+
+HMAC_BLOCK_BYTES = 64
+SENTENCES: Mapping[Code, str] = {
+    "bad_encoding": "the body is neither JSON nor gzip in base64, or holds text that is not UTF-8",
+    "bad_json": "the record is not one valid JSON object",
+    "bad_envelope": "the body is wrapped more often than any flow does",
+    "too_deep": "the record is nested deeper than 100 levels",
+    "too_large": "the compressed body expands to more than 64 MiB",
+}
+LONG_NUMBER = Fault("bad_type", None, "a number has more digits than a double holds: send it as text")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Secrets for `_record_id` (never changes) and for masks."""
+
+    identity: bytes
+    mask: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Records of one file that failed for one reason, by their places (row, index)."""
+
+    fault: Fault
+    places: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a raw file's records: `good` is sorted by partition, whose name is its last column."""
+
+    records: int
+    good: pa.Table
+    rejections: Sequence[Rejection]
+
+
+def judge(raw: bytes, raw_uri: str, program: Program, keys: Keys, memory_bytes: int) -> Judged:
+    """Open, map, cast and mask every record of the file. Raises RejectedError (`bad_file`) for the file as a whole."""
+    try:
+        landed = pq.read_table(pa.BufferReader(raw), columns=["message_id", "received_at", "body"])
+    except (pa.ArrowException, KeyError, OSError):
+        raise RejectedError("bad_file", "the raw object is not a raw file of ours: not readable as Parquet") from None
+    opened = open_bodies(landed.column("body").to_pylist())
+    try:
+        with duckdb.connect(config=_config(memory_bytes)) as database:
+            database.execute("LOAD icu; SET TimeZone = 'UTC'; SET lock_configuration = true")
+            database.register("opened", _relation(opened, landed))
+            long = _long_numbers(database) if program.numbers else []
+            database.execute(program.sql, _parameters(program, raw_uri, keys))
+            return _results(database, program, opened, long)
+    except duckdb.OutOfMemoryException:
+        raise TransientError("memory", "refining needs more than ACEQUIA_REFINE_MEMORY_BYTES_MAX") from None
+    except duckdb.Error as failed:
+        raise RejectedError("bad_file", f"refining the file failed ({type(failed).__name__})") from None
+
+
+def _config(memory_bytes: int) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "threads": 1,
+        "memory_limit": f"{memory_bytes}B",
+        "enable_external_access": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+
+
+def _relation(opened: Opened, landed: pa.Table) -> pa.Table:
+    rows = pa.array(opened.rows, pa.int32())
+    received = pc.cast(landed.column("received_at"), pa.timestamp("us"))
+    return pa.table(
+        {
+            "row": rows,
+            "index": pa.array(opened.indexes, pa.int32()),
+            "message_id": landed.column("message_id").take(rows),
+            "received_at": received.take(rows),
+            "record": pa.array(opened.records, pa.large_string()),
+        }
+    )
+
+
+def _parameters(program: Program, raw_uri: str, keys: Keys) -> dict[str, str | bytes]:
+    parameters: dict[str, str | bytes] = {"raw_file": raw_uri}
+    for name, key in (("identity", keys.identity), ("mask", keys.mask)):
+        if f"$inner_{name}" in program.sql:
+            parameters |= _pads(name, key)
+    return parameters
+
+
+def _pads(name: str, key: bytes) -> dict[str, str | bytes]:
+    """HMAC's inner and outer pads (RFC 2104), so that SQL only has to hash twice."""
+    block = (hashlib.sha256(key).digest() if len(key) > HMAC_BLOCK_BYTES else key).ljust(HMAC_BLOCK_BYTES, b"\0")
+    return {
+        f"inner_{name}": bytes(byte ^ 0x36 for byte in block),
+        f"outer_{name}": bytes(byte ^ 0x5C for byte in block),
+    }
+
+
+def _long_numbers(database: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
+    suspects = database.execute(
+        "SELECT row, index, record FROM opened WHERE regexp_matches(record, $suspect)", {"suspect": SUSPECT}
+    ).fetchall()
+    return [(row, index) for row, index, record in suspects if changes(record)]
+
+
+def _results(
+    database: duckdb.DuckDBPyConnection, program: Program, opened: Opened, long: Sequence[tuple[int, int]]
+) -> Judged:
+    if long:
+        database.register("long_numbers", pa.table({"r": [r for r, _ in long], "i": [i for _, i in long]}))
+        database.execute("DELETE FROM judged USING long_numbers WHERE _row = r AND _index = i")
+    faulty = database.execute(
+        "SELECT _fault, _row, _index FROM judged WHERE _fault IS NOT NULL ORDER BY _fault, _row, _index"
+    ).fetchall()
+    good = database.execute(
+        "SELECT * EXCLUDE (_row, _index, _fault) FROM judged WHERE _fault IS NULL ORDER BY _partition, _row, _index"
+    ).to_arrow_table()
+    rejections = [
+        Rejection(program.faults[number - 1], [(row, index) for _, row, index in places])
+        for number, places in groupby(faulty, key=lambda fault: fault[0])
+    ]
+    if long:
+        rejections.append(Rejection(LONG_NUMBER, sorted(long)))
+    rejections.extend(_unopened(opened))
+    return Judged(len(opened.records) + len(opened.wrong), _typed(good, program), rejections)
+
+
+def _unopened(opened: Opened) -> Iterator[Rejection]:
+    by_code: dict[Code, list[tuple[int, int]]] = {}
+    for row, index, code in opened.wrong:
+        by_code.setdefault(code, []).append((row, index))
+    for code, places in sorted(by_code.items()):
+        yield Rejection(Fault(code, None, SENTENCES[code]), sorted(places))
+
+
+def _typed(good: pa.Table, program: Program) -> pa.Table:
+    fields = [(name, _arrow_type(written)) for name, written in program.dataset.stored_columns]
+    return good.cast(pa.schema([*fields, ("_partition", pa.string())]))
+
+
+def _arrow_type(written: str) -> pa.DataType:
+    kind = ColumnType.parse(written.replace("double precision", "double"))
+    match kind.kind:
+        case "decimal":
+            return pa.decimal128(kind.precision, kind.scale)
+        case "timestamp":
+            return pa.timestamp("us")
+        case "varchar" | "super":
+            return pa.string()
+        case plain:
+            types = {"smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64()}
+            types |= {"double": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}
+            return types[plain]
+
+
+def record_id(keys: Keys, source: str) -> str:
+    """What the SQL computes, in Python, for tests and tools."""
+    return hmac.new(keys.identity, source.encode(), hashlib.sha256).hexdigest()[:32]

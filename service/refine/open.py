@@ -1,0 +1,204 @@
+"""Message bodies → records. A body is one JSON object, an array of objects, or NDJSON; plain, or gzip in base64; bare,
+or wrapped by SNS, by EventBridge or by our own dead-letter envelope.
+
+JSON is validated strictly here, by msgspec, which also gives each array element's exact text; DuckDB, which reads the
+records next, is kinder than JSON allows (it takes NaN and trailing commas). Whatever passes is one JSON object, no
+deeper than `DEPTH_MAX`. The common case (every body one object, or NDJSON) costs one validation for the whole file.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import orjson
+
+from service.core.dead_letter import MARKER
+from service.core.errors import Code
+
+DEPTH_MAX = 100
+EXPANDED_BYTES_MAX = 64 * 1024 * 1024
+"""What one compressed body may become: 64 times the largest SQS message."""
+WRAPPERS_MAX = 3
+"""EventBridge through SNS, and that out of a dead letter: deeper wrapping is nobody's flow."""
+WRAPPER_MARKS = ('"TopicArn"', '"detail-type"', f'"{MARKER}"')
+
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_DEEP = re.compile(r"[\[{]")
+
+
+@dataclass(slots=True)
+class Opened:
+    """Records in order, each with its message's row and its index in that message; and what could not be opened."""
+
+    rows: list[int] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    wrong: list[tuple[int, int, Code]] = field(default_factory=list)
+
+    def add(self, row: int, records: Sequence[str]) -> None:
+        """Take the records of one message, each judged by itself: one bad line costs that line."""
+        for index, record in enumerate(records):
+            code = _fault(record)
+            if code is None:
+                self.rows.append(row)
+                self.indexes.append(index)
+                self.records.append(record)
+            else:
+                self.wrong.append((row, index, code))
+
+
+def open_bodies(bodies: Sequence[str]) -> Opened:
+    """Open every body of a raw file."""
+    opened = Opened()
+    candidates: list[tuple[int, list[str]]] = []
+    for row, body in enumerate(bodies):
+        try:
+            candidates.append((row, _records(body)))
+        except _BodyError as wrong:
+            opened.wrong.append((row, 0, wrong.code))
+    if _all_objects(record for _, records in candidates for record in records):
+        for row, records in candidates:
+            opened.rows.extend([row] * len(records))
+            opened.indexes.extend(range(len(records)))
+            opened.records.extend(records)
+    else:
+        for row, records in candidates:
+            opened.add(row, records)
+    return opened
+
+
+class _BodyError(Exception):
+    def __init__(self, code: Code) -> None:
+        super().__init__(code)
+        self.code: Code = code
+
+
+def _records(body: str, wrappers: int = 0) -> list[str]:
+    text = body.strip(" \t\r\n")
+    if not text.startswith(("{", "[")):
+        # Neither object, array nor base64: one wrong record, so that it is judged and counted.
+        return _records(_expanded(text), wrappers) if _might_be_base64(text) else [text]
+    if any(mark in text for mark in WRAPPER_MARKS):
+        inner = _unwrapped(text)
+        if inner is not None:
+            if wrappers == WRAPPERS_MAX:
+                raise _BodyError("bad_envelope")
+            return _records(inner, wrappers + 1)
+    if text.startswith("["):
+        return _elements(text)
+    return _lines(text) if "\n" in text else [text]
+
+
+def _elements(text: str) -> list[str]:
+    try:
+        return [str(bytes(raw), "utf-8") for raw in _RAWS.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return _lines(text) if "\n" in text else [text]
+
+
+def _lines(text: str) -> list[str]:
+    """NDJSON, unless it is one object written over several lines."""
+    try:
+        _RAW.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return [line for line in (line.strip(" \t\r") for line in text.split("\n")) if line]
+    return [text]
+
+
+def _might_be_base64(text: str) -> bool:
+    """gzip's first three bytes (1f 8b 08) in base64: nothing else that we take begins so."""
+    return text.startswith("H4sI")
+
+
+def _expanded(text: str) -> str:
+    try:
+        packed = base64.b64decode(text, validate=True)
+        unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        plain = unpacking.decompress(packed, EXPANDED_BYTES_MAX)
+    except (binascii.Error, ValueError, zlib.error):
+        raise _BodyError("bad_encoding") from None
+    if unpacking.unconsumed_tail:
+        raise _BodyError("too_large")
+    if not unpacking.eof:
+        raise _BodyError("bad_encoding")
+    try:
+        return plain.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _BodyError("bad_encoding") from None
+
+
+def _unwrapped(text: str) -> str | None:
+    """What an envelope holds, or None where the text only looks like one."""
+    try:
+        given = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    match given:
+        case {"Type": "Notification", "TopicArn": str(), "Message": str(inner)}:
+            return inner
+        case {"detail-type": str(), "source": str(), "detail": dict(detail)}:
+            return _exact_member(text, "detail") or orjson.dumps(detail).decode()
+        case {"acequia_dead_letter": int(), "original": {"body": str(inner)}}:
+            return inner
+        case _:
+            return None
+
+
+def _exact_member(text: str, name: str) -> str | None:
+    """A member's text as it was sent, numbers and all."""
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])[name]
+    except (msgspec.DecodeError, KeyError, RecursionError, UnicodeError):
+        return None
+    return str(bytes(raw), "utf-8")
+
+
+def _all_objects(records: Iterable[str]) -> bool:
+    """Whether every record is one valid JSON object, none of them suspiciously nested: one pass for a whole file.
+
+    Each element's length must be its record's, so that two halves of different records never pass as one.
+    """
+    encoded = [record.encode("utf-8", "surrogatepass") for record in records]
+    try:
+        raws = _RAWS.decode(b"[" + b",".join(encoded) + b"]")
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return False
+    return len(raws) == len(encoded) and all(
+        memoryview(raw).nbytes == len(record)
+        and record.startswith(b"{")
+        and record.count(b"{") + record.count(b"[") <= DEPTH_MAX
+        for raw, record in zip(raws, encoded, strict=True)
+    )
+
+
+def _fault(record: str) -> Code | None:
+    if not record.startswith("{"):
+        return "bad_json"
+    if len(_DEEP.findall(record)) > DEPTH_MAX and _depth(record) > DEPTH_MAX:
+        return "too_deep"
+    try:
+        _RAW.decode(record)
+    except UnicodeError:
+        return "bad_encoding"
+    except RecursionError:
+        return "too_deep"
+    except msgspec.DecodeError:
+        return "bad_json"
+    return None
+
+
+def _depth(record: str) -> int:
+    """The deepest nesting; brackets inside strings do not count."""
+    deepest = depth = 0
+    for mark in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', record):
+        if mark[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark[0] in "]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,152 @@
+"""Layer 1 to 2: raw objects become refined ones.
+
+Durable effects for each raw file, in this order: rejections sent to dead letters → refined objects stored → notice
+sent to the load queue → (by the intake) refine notice deleted.
+
+    dies after the dead letters    the file is refined again; the same letters have the same error ids
+    dies after the objects         the file is refined again; the objects lie there already and are described
+    dies after the notice          the same files are announced twice; the ledger loads each once
+
+Objects never change: another definition of the dataset writes other addresses.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.core.dead_letter import PLACES_MAX, DeadLetter
+from service.core.errors import RejectedError
+from service.core.events import FileRefined, RecordsRejected
+from service.core.layer import Outcome
+from service.core.model import Batch, Held, Message, Outgoing, Sorted
+from service.core.notice import File, FileNotice
+from service.core.ports import Means, Queue
+from service.core.zones import Zone, confined, refined_key
+from service.refine.compile import Program
+from service.refine.execute import Keys, Rejection, judge
+from service.refine.write import Part, parts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RefineLimits:
+    """`memory_bytes_max` is DuckDB's for one file; `partitions_max` is the most files that one notice names."""
+
+    memory_bytes_max: int
+    partitions_max: int
+
+
+class Refine:
+    """Opens, maps, casts, masks and splits by event date."""
+
+    name = "refine"
+
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        *,
+        zones: tuple[Zone, Zone],
+        queues: tuple[Queue, Queue],
+        keys: Keys,
+        limits: RefineLimits,
+        means: Means,
+    ) -> None:
+        self._programs = programs
+        self._raw, self._refined = zones
+        self._load_queue, self._dead = queues
+        self._keys = keys
+        self._limits = limits
+        self._means = means
+
+    def sort(self, message: Message) -> Sorted[FileNotice]:
+        """By dataset. Only our own notices about the raw zone count here."""
+        notice = FileNotice.from_json(message.body)
+        if notice.zone != self._raw.name:
+            raise RejectedError("bad_notice", f"only notices about the {self._raw.name} zone are taken on this queue")
+        confined(self._raw, (file.uri for file in notice.files))
+        if notice.dataset not in self._programs:
+            raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
+        return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
+
+    async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
+        """Refine the batch's files one after the other; a file that cannot be read costs only itself."""
+        rejected: list[tuple[Held[FileNotice], RejectedError]] = []
+        for held in batch.held:
+            try:
+                for file in held.value.files:
+                    await self._refine(held.value, file)
+            except RejectedError as wrong:
+                rejected.append((held, wrong))
+        return Outcome(rejected)
+
+    async def _refine(self, notice: FileNotice, file: File) -> None:
+        began = self._means.clock.monotonic()
+        program = self._programs[notice.dataset]
+        raw = await self._means.store.get(file.uri)
+        judged = await self._means.threads.run(judge, raw, file.uri, program, self._keys, self._limits.memory_bytes_max)
+        await self._send_letters(program, file, judged.rejections)
+        made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
+        files = await self._means.fan_out.run(self._store(part, notice, program) for part in made)
+        for some in _slices(files, self._limits.partitions_max):
+            await self._load_queue.send([Outgoing(self._announcement(notice, program, some).to_json())])
+        self._means.emit(
+            FileRefined(
+                dataset=notice.dataset,
+                records=judged.records,
+                refined=judged.good.num_rows,
+                rejected=judged.records - judged.good.num_rows,
+                files=len(files),
+                size_bytes=sum(one.content_length_bytes for one in files),
+                seconds=self._means.clock.monotonic() - began,
+            )
+        )
+
+    async def _send_letters(self, program: Program, file: File, rejections: Sequence[Rejection]) -> None:
+        now = self._means.clock.now()
+        letters = [
+            DeadLetter(
+                layer=self.name,
+                dataset=program.dataset.name,
+                code=rejection.fault.code,
+                sentence=rejection.fault.sentence,
+                column=rejection.fault.column,
+                failed_at=now,
+                definition=program.dataset.definition,
+                raw_file=file.uri,
+                places=places,
+            )
+            for rejection in rejections
+            for places in _slices(rejection.places, PLACES_MAX)
+        ]
+        if letters:
+            await self._dead.send([letter.outgoing() for letter in letters])
+        for letter in letters:
+            self._means.emit(RecordsRejected(self.name, letter.dataset, letter.code, len(letter.places)))
+
+    async def _store(self, part: Part, notice: FileNotice, program: Program) -> File:
+        key = refined_key(notice.dataset, part.partition, notice.batch_id, program.dataset.definition)
+        stored = await self._means.store.put_new(self._refined.uri(key), part.body)
+        return File(
+            uri=stored.uri,
+            etag=stored.etag,
+            content_length_bytes=stored.content_length_bytes,
+            rows=part.rows,
+            event_time_min=part.event_time_min,
+            event_time_max=part.event_time_max,
+        )
+
+    def _announcement(self, notice: FileNotice, program: Program, files: Sequence[File]) -> FileNotice:
+        return FileNotice(
+            dataset=notice.dataset,
+            zone=self._refined.name,
+            files=files,
+            columns=program.dataset.stored_columns,
+            batch_id=notice.batch_id,
+            definition=program.dataset.definition,
+            produced_at=self._means.clock.now(),
+        )
+
+
+def _slices(whole: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (whole[start : start + most] for start in range(0, len(whole), most))

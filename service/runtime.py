@@ -1,0 +1,129 @@
+"""The life of the process: start, run, drain, close.
+
+SIGTERM or SIGINT asks for a drain: stop receiving, seal and land what is held, release the rest, within one deadline.
+A second signal, or the deadline, cancels what is left. If any layer ends by itself or fails, all stop.
+
+Exit codes: 0 drained, 1 a bug, 2 a set-up error, 3 the drain did not end in time.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from asyncio_pool import AioPool
+
+from service.core.clock import Deadline
+from service.core.events import ServiceDraining, ServiceStarted
+from service.core.ports import Clock, Emit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_DRAINED, EXIT_BUG, EXIT_SETUP, EXIT_LATE = 0, 1, 2, 3
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Worker(Protocol):
+    """Something that runs until drained."""
+
+    def drain(self) -> None:
+        """Finish what is held, then let `run` return."""
+        ...
+
+    async def run(self) -> None:
+        """Work."""
+        ...
+
+
+class PooledFanOut:
+    """The `FanOut` port on asyncio-pool.
+
+    Its known faults decide its use here: nothing is cancelled through the pool, no callbacks, no timeouts around its
+    futures, and every future is awaited, even when we are cancelled while waiting.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+
+    async def run(self, work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+        """All results in order; the first failure after everything has ended."""
+        pieces = list(work)
+        if len(pieces) <= 1:
+            return [await piece for piece in pieces]
+        pool = AioPool(size=self._size_max)
+        futures = [pool.spawn_n(piece) for piece in pieces]
+        try:
+            await asyncio.wait(futures)
+        finally:
+            await asyncio.wait(futures)
+        return [future.result() for future in futures]
+
+
+class PooledThreads:
+    """The `Threads` port on a pool of worker threads."""
+
+    def __init__(self, executor: ThreadPoolExecutor) -> None:
+        self._executor = executor
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it there; cancelling stops the waiting only."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
+
+
+async def supervise(
+    workers: Sequence[tuple[str, Worker]],
+    *,
+    started: ServiceStarted,
+    drain_seconds_max: float,
+    clock: Clock,
+    emit: Emit,
+) -> int:
+    """Run all workers until a signal, then drain them. Returns the exit code; a worker's failure is raised."""
+    stop, again = asyncio.Event(), asyncio.Event()
+    causes: list[str] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        causes.append(number.name)
+        (again if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(worker.run(), name=name) for name, worker in workers]
+            emit(started)
+            await _first(stop.wait(), *_ended(running))
+            emit(ServiceDraining(causes[0] if causes else "a layer ended", drain_seconds_max))
+            deadline = Deadline.after(drain_seconds_max, clock)
+            for _, worker in workers:
+                worker.drain()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline.remaining_seconds()):
+                    await _first(again.wait(), asyncio.wait(running))
+            late = [task for task in running if not task.done()]
+            for task in late:
+                task.cancel()
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+    return EXIT_LATE if late else EXIT_DRAINED
+
+
+def _ended(tasks: Iterable[asyncio.Task[None]]) -> list[Awaitable[Any]]:
+    return [asyncio.wait([task]) for task in tasks]
+
+
+async def _first(*waits: Awaitable[Any]) -> None:
+    """Until one of them is done; the others are stopped."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

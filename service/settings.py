@@ -1,0 +1,183 @@
+"""Settings from the environment alone: the only reader of it. Prefix `ACEQUIA_`, units in the names.
+
+A setting that is missing or wrong raises SetupError with one line that names the variable, what it holds and what is
+allowed; a secret is never shown. Relations between limits are checked here, where the limits are made.
+"""
+
+import base64
+import binascii
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.core.datasets import NAME
+from service.core.errors import SetupError
+from service.core.zones import Zone
+
+PROJECT = Path(__file__).resolve().parents[1]
+PREFIX = "ACEQUIA_"
+LOCAL_PREFIX = "ACEQUIA_LOCAL_"
+"""Where the one-machine stack finds its programs; the service itself never reads those."""
+STOP_SECONDS_MAX = 120
+"""ECS sends SIGKILL that long after SIGTERM on Fargate, at the most."""
+LANDING_SECONDS = 60
+"""What storing and announcing a batch may take on top of its age."""
+KEY_BYTES_MIN = 32
+
+LayerName = Literal["land", "refine", "load"]
+LAYERS: tuple[LayerName, ...] = ("land", "refine", "load")
+
+Mebibytes = 1024 * 1024
+
+
+def _layers(given: object) -> object:
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+
+def _zone(given: str) -> str:
+    Zone.parse("", given)
+    return given
+
+
+def _dataset(given: str | None) -> str | None:
+    if given is not None and not NAME.fullmatch(given):
+        raise ValueError("a dataset's name has lower case letters, digits and _")
+    return given
+
+
+def _key(given: SecretStr) -> SecretStr:
+    try:
+        size = len(base64.b64decode(given.get_secret_value(), validate=True))
+    except binascii.Error:
+        raise ValueError("must be base64") from None
+    if size < KEY_BYTES_MIN:
+        raise ValueError(f"must be base64 of at least {KEY_BYTES_MIN} random bytes")
+    return given
+
+
+ZoneUri = Annotated[str, AfterValidator(_zone)]
+SecretKey = Annotated[SecretStr, AfterValidator(_key)]
+Seconds = Annotated[float, Field(gt=0, le=43_200)]
+Items = Annotated[int, Field(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Field(ge=1024, le=64 * 1024 * Mebibytes)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default where one is safe. Documented for operators in `docs/settings.md`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    layers: Annotated[tuple[LayerName, ...], NoDecode, BeforeValidator(_layers), Field(min_length=1)] = LAYERS
+    datasets_directory: Path = PROJECT / "datasets"
+    sql_directory: Path = PROJECT / "sql"
+
+    records_queue: str = "acequia-records"
+    refine_queue: str = "acequia-refine"
+    load_queue: str = "acequia-load"
+    records_dead_queue: str = "acequia-records-dlq"
+    refine_dead_queue: str = "acequia-refine-dlq"
+    load_dead_queue: str = "acequia-load-dlq"
+    records_dataset_default: Annotated[str | None, AfterValidator(_dataset)] = None
+
+    raw_zone: ZoneUri
+    refined_zone: ZoneUri
+
+    warehouse_dsn: SecretStr
+    warehouse_password: SecretStr | None = None
+    warehouse_tls: Literal["verify", "off"] = "verify"
+    warehouse_connections_max: Annotated[int, Field(ge=1, le=50)] = 4
+    warehouse_statement_seconds_max: Annotated[int, Field(ge=10, le=86_400)] = 1_800
+    copy_role_arn: str
+
+    identity_key: SecretKey
+    mask_key: SecretKey
+
+    land_batch_records_max: Items = 50_000
+    land_batch_bytes_max: Bytes = 64 * Mebibytes
+    land_batch_seconds_max: Seconds = 60
+    refine_batch_files_max: Items = 8
+    refine_batch_bytes_max: Bytes = 256 * Mebibytes
+    refine_batch_seconds_max: Seconds = 5
+    load_batch_files_max: Items = 500
+    load_batch_bytes_max: Bytes = 4_096 * Mebibytes
+    load_batch_seconds_max: Seconds = 60
+    visibility_seconds: Annotated[int, Field(ge=30, le=43_200)] = 600
+
+    poll_seconds: Annotated[int, Field(ge=1, le=20)] = 10
+    land_pollers: Annotated[int, Field(ge=1, le=64)] = 4
+    batches_concurrent_max: Annotated[int, Field(ge=1, le=64)] = 4
+    messages_inflight_max: Annotated[int, Field(ge=100, le=110_000)] = 100_000
+    memory_bytes_max: Bytes = 256 * Mebibytes
+    refine_memory_bytes_max: Annotated[int, Field(ge=64 * Mebibytes)] = 1_024 * Mebibytes
+    refine_partitions_max: Annotated[int, Field(ge=1, le=1_000)] = 64
+    uploads_concurrent_max: Annotated[int, Field(ge=1, le=256)] = 16
+    threads_max: Annotated[int, Field(ge=1, le=64)] = 2
+    retry_seconds_max: Seconds = 60
+    drain_seconds_max: Annotated[float, Field(gt=0, lt=STOP_SECONDS_MAX)] = 100
+
+    http_host: str = "0.0.0.0"  # noqa: S104 (in a container, probes come from outside)
+    http_port: Annotated[int, Field(ge=0, le=65_535)] = 9_100
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _relations(self) -> "Settings":
+        oldest = max(self.land_batch_seconds_max, self.refine_batch_seconds_max, self.load_batch_seconds_max)
+        needed = oldest + self.poll_seconds + LANDING_SECONDS
+        if self.visibility_seconds < needed:
+            raise ValueError(
+                f"ACEQUIA_VISIBILITY_SECONDS is {self.visibility_seconds}, but the slowest batch needs {needed:.0f}: "
+                "its BATCH_SECONDS_MAX + ACEQUIA_POLL_SECONDS + 60"
+            )
+        if self.drain_seconds_max <= self.poll_seconds:
+            raise ValueError(
+                f"ACEQUIA_DRAIN_SECONDS_MAX is {self.drain_seconds_max:g}, but a running poll alone may take "
+                f"ACEQUIA_POLL_SECONDS = {self.poll_seconds}"
+            )
+        return self
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read and check; raises SetupError with one line for the first thing that is wrong."""
+        known = {f"{PREFIX}{field.upper()}" for field in cls.model_fields}
+        for variable in sorted(os.environ):
+            if variable.startswith(PREFIX) and not variable.startswith(LOCAL_PREFIX) and variable not in known:
+                near = difflib.get_close_matches(variable, known, n=1)
+                raise SetupError(f"{variable} is not a setting" + (f": did you mean {near[0]}?" if near else ""))
+        try:
+            return cls()
+        except ValidationError as wrong:
+            raise SetupError(_sentence(wrong)) from None
+
+    def key(self, name: Literal["identity", "mask"]) -> bytes:
+        """A secret's bytes."""
+        secret = self.identity_key if name == "identity" else self.mask_key
+        return base64.b64decode(secret.get_secret_value())
+
+
+def _sentence(wrong: ValidationError) -> str:
+    errors = wrong.errors(include_url=False, include_context=False)
+    first = next((error for error in errors if error["type"] == "missing"), errors[0])
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    field = str(first["loc"][0])
+    variable = f"{PREFIX}{field.upper()}"
+    if first["type"] == "missing":
+        return f"{variable} is not set: {DESCRIPTIONS.get(field, 'see docs/settings.md')}"
+    secret = "SecretStr" in str(Settings.model_fields[field].annotation)
+    holds = "a secret" if secret else repr(first["input"])
+    return f"{variable} holds {holds}: {message[0].lower()}{message[1:]}"
+
+
+DESCRIPTIONS = {
+    "raw_zone": "where raw objects go, such as s3://bank-lake-raw/events",
+    "refined_zone": "where refined objects go, such as s3://bank-lake-refined/events",
+    "warehouse_dsn": "the warehouse, such as postgresql://acequia@cluster.example:5439/lake",
+    "copy_role_arn": "the IAM role with which Redshift reads the refined zone",
+    "identity_key": "base64 of 32 random bytes that never change: they make _record_id",
+    "mask_key": "base64 of 32 random bytes for hashed columns",
+}
