@@ -134,7 +134,7 @@ def _results(
     faulty = database.execute(
         "SELECT _fault, _row, _index FROM judged WHERE _fault IS NOT NULL ORDER BY _fault, _row, _index"
     ).fetchall()
-    good = database.execute(
+    good = database.sql(
         "SELECT * EXCLUDE (_row, _index, _fault) FROM judged WHERE _fault IS NULL ORDER BY _partition, _row, _index"
     ).to_arrow_table()
     rejections = [

@@ -19,6 +19,7 @@ ANSWERS_MAX = 16
 _UNASKED = frozenset({b"N", b"S", b"A"})
 _DATA_EXCEPTION_CLASS = "22"
 _FAILED_ON_PURPOSE = "acequia_refusal"
+_CANCELLED = "57014"
 
 
 class BackendFailedError(Exception):
@@ -52,11 +53,21 @@ class Backend:
         self._answers: asyncio.Queue[Message] = asyncio.Queue(ANSWERS_MAX)
         self._refusals: dict[str, Message] = {}
         self._refused = 0
+        self._key = b""
+        self._cancelled = False
 
     @property
     def status(self) -> bytes:
         """The transaction's state as the last ReadyForQuery told it: I, T or E."""
         return self._status
+
+    def cancel(self, key: bytes) -> None:
+        """Note that the holder of `key` asked to cancel; other keys are ignored.
+
+        The backend is asked too, but between two of our own statements it is idle and would forget it.
+        """
+        if key == self._key:
+            self._cancelled = True
 
     def expect_ready(self) -> None:
         """Note that a message was sent which the backend answers with ReadyForQuery."""
@@ -91,6 +102,9 @@ class Backend:
         match message.kind:
             case b"S":
                 self._client.write(_as_redshift(message))
+            case b"K":
+                self._key = message.body
+                self._client.write(message.raw)
             case b"E":
                 self._client.write(self._shown_error(message).raw)
             case b"Z":
@@ -122,6 +136,7 @@ class Backend:
     @contextlib.contextmanager
     def _diverted(self) -> Iterator[None]:
         self._taken = True
+        self._cancelled = False
         try:
             yield
         finally:
@@ -147,6 +162,8 @@ class Backend:
 
         Raises BackendFailedError, or what `chunks` raises; then the statement has failed in the backend too.
         """
+        if self._cancelled:
+            raise BackendFailedError(wire.error(_CANCELLED, "canceling statement due to user request"))
         await self.send(wire.query(sql).raw)
         first = await self._answers.get()
         if first.kind != b"G":

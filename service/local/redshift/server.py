@@ -10,6 +10,7 @@ from pathlib import Path
 
 from service.local.ports import HOST
 from service.local.postgres import DATABASE, OWNER, SUPERUSER, Postgres
+from service.local.redshift.backend import Backend
 from service.local.redshift.copy_run import Loader
 from service.local.redshift.objects import opened_objects
 from service.local.redshift.session import serve_client
@@ -38,9 +39,10 @@ async def redshift_standin(port: int, warehouse: Postgres, s3_endpoint: str) -> 
 @contextlib.asynccontextmanager
 async def _served(port: int, warehouse: Postgres, loader: Loader) -> AsyncIterator[None]:
     sessions: set[asyncio.Task[None]] = set()
+    backends: set[Backend] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_session(reader, writer, warehouse, loader), name="redshift-session")
+        task = asyncio.create_task(_session(reader, writer, warehouse, loader, backends), name="redshift-session")
         sessions.add(task)
         task.add_done_callback(sessions.discard)
 
@@ -56,10 +58,14 @@ async def _served(port: int, warehouse: Postgres, loader: Loader) -> AsyncIterat
 
 
 async def _session(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, warehouse: Postgres, loader: Loader
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    warehouse: Postgres,
+    loader: Loader,
+    peers: set[Backend],
 ) -> None:
     try:
-        await serve_client(reader, writer, warehouse=warehouse, loader=loader)
+        await serve_client(reader, writer, warehouse=warehouse, loader=loader, peers=peers)
     finally:
         writer.close()
 

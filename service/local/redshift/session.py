@@ -27,9 +27,17 @@ _ID_SETTING = "redshift.last_copy_id"
 
 
 async def serve_client(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, warehouse: Postgres, loader: Loader
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    *,
+    warehouse: Postgres,
+    loader: Loader,
+    peers: set[Backend],
 ) -> None:
-    """Serve one client until it leaves. Its backend connection, and with it an open transaction, ends with it."""
+    """Serve one client until it leaves. Its backend connection, and with it an open transaction, ends with it.
+
+    `peers` are the backends of all clients: a request to cancel comes on a connection of its own.
+    """
     client = MessageReader(reader)
     with contextlib.suppress(OSError, asyncio.IncompleteReadError, wire.ProtocolError, TimeoutError):
         async with asyncio.timeout(LOGIN_SECONDS_MAX):
@@ -42,13 +50,24 @@ async def serve_client(
         backend_reader, backend_writer = await asyncio.open_unix_connection(str(warehouse.socket))
         try:
             backend_writer.write(startup.raw)
-            if startup.code != wire.CANCEL_REQUEST:
+            if startup.code == wire.CANCEL_REQUEST:
+                for peer in peers:
+                    peer.cancel(startup.raw[wire.CANCEL_KEY_START :])
+            else:
                 backend = Backend(MessageReader(backend_reader), backend_writer, writer)
-                await _either(Session(client, writer, backend, loader).run(), backend.relay())
+                await _registered(Session(client, writer, backend, loader), backend, peers)
                 backend_writer.write(wire.terminate().raw)
             await backend_writer.drain()
         finally:
             backend_writer.close()
+
+
+async def _registered(session: "Session", backend: Backend, peers: set[Backend]) -> None:
+    peers.add(backend)
+    try:
+        await _either(session.run(), backend.relay())
+    finally:
+        peers.discard(backend)
 
 
 async def _startup(client: MessageReader, writer: asyncio.StreamWriter) -> Startup:
