@@ -21,7 +21,7 @@ from service.core.ports import Clock, Emit, Queue
 from service.core.retry import Backoff
 from service.intake.budget import Budget
 from service.intake.gather import Gather
-from service.intake.inflight import Inflight, release_all
+from service.intake.inflight import Inflight, give_back
 from service.intake.trouble import Trouble
 
 T = TypeVar("T")
@@ -86,7 +86,10 @@ class Intake(Generic[T]):
         self._settled.set()
 
     async def run(self) -> None:
-        """Receive and hand on until drained. Cancelled, it gives back what it still holds."""
+        """Receive and hand on until drained, then give back what could not be done; also when cancelled.
+
+        Giving back comes last, when no poll is under way that would receive the same messages again.
+        """
         try:
             async with asyncio.TaskGroup() as side:
                 keeper = side.create_task(self._inflight.keep(), name=f"{self._layer.name} keeper")
@@ -99,7 +102,7 @@ class Intake(Generic[T]):
                 await dispatcher
                 keeper.cancel()
         finally:
-            await release_all(self._inflight, RELEASE_SECONDS_MAX)
+            await give_back(self._inflight, RELEASE_SECONDS_MAX)
 
     async def _poll(self) -> None:
         attempt = 0
@@ -139,13 +142,12 @@ class Intake(Generic[T]):
                 rejected.append((message, wrong))
         self._arrived.set()
         attempt = 0
-        while rejected:  # ends with the letters sent, or the messages given back because we stop
+        while rejected:  # ends with the letters sent, or left for `run` to give back because we stop
             try:
                 await self._reject("", rejected)
                 break
             except (TransientError, SetupError) as down:
                 if self._draining.is_set():
-                    await self._inflight.release([message.receipt for message, _ in rejected])
                     break
                 attempt += 1
                 await self._trouble.wait(down, attempt)
@@ -179,13 +181,12 @@ class Intake(Generic[T]):
         began = self._clock.monotonic()
         attempt = 0
         try:
-            while True:  # ends with the batch settled, or given back because we stop
+            while True:  # ends with the batch settled, or left for `run` to give back because we stop
                 try:
                     await self._handle(batch)
                     break
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
-                        await self._inflight.release([held.message.receipt for held in batch.held])
                         return
                     attempt += 1
                     await self._trouble.wait(down, attempt)

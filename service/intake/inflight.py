@@ -68,14 +68,15 @@ class Inflight:
         if failed:
             self._emit(SettlementFailed(self._layer, "delete", failed))
 
-    async def release(self, receipts: Sequence[str] | None = None, *, seconds: int = 0) -> None:
-        """Give messages back undone (all that are held, by default), to come again after that many seconds."""
-        ours = [r for r in (list(self._claims) if receipts is None else receipts) if r in self._claims]
+    async def release_all(self) -> None:
+        """Give everything that is still held back undone, to come again at once."""
+        self.let_go_expired()
+        ours = list(self._claims)
         self._forget(ours)
         if not ours:
             return
         try:
-            failed = len(await self._queue.hide(ours, seconds))
+            failed = len(await self._queue.hide(ours, 0))
         except TransientError:
             failed = len(ours)
         self._emit(MessagesReleased(self._layer, len(ours) - failed))
@@ -114,10 +115,10 @@ class Inflight:
             self.body_bytes -= self._claims.pop(receipt).body_bytes
 
 
-async def release_all(inflight: Inflight, seconds_max: float) -> None:
+async def give_back(inflight: Inflight, seconds_max: float) -> None:
     """The last thing a stopping layer does, within its own limit, so that an unreachable queue cannot hold it."""
     try:
         async with asyncio.timeout(seconds_max):
-            await inflight.release()
+            await inflight.release_all()
     except TimeoutError:
         return

@@ -1,0 +1,1 @@
+"""Ports in memory, all writing to one journal in the order of effects."""

@@ -1,0 +1,35 @@
+"""One ordered list of what happened to the world, and the places where a crash or an outage can be arranged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class Crash(BaseException):
+    """The process dies here: nothing in it may react, so it is no Exception."""
+
+
+@dataclass
+class Journal:
+    """Effects in order, each as `where verb detail`. `before` may raise to arrange a fault."""
+
+    effects: list[str] = field(default_factory=list)
+    before: Callable[[str], None] = lambda _: None
+    after: Callable[[str], None] = lambda _: None
+
+    def act(self, effect: str) -> "_Act":
+        """Around one effect: it may be prevented (before), or be done and its answer lost (after)."""
+        return _Act(self, effect)
+
+
+class _Act:
+    def __init__(self, journal: Journal, effect: str) -> None:
+        self._journal = journal
+        self._effect = effect
+
+    def __enter__(self) -> None:
+        self._journal.before(self._effect)
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._journal.effects.append(self._effect)
+            self._journal.after(self._effect)

@@ -1,0 +1,116 @@
+"""SQS in memory, for the `Queue` port: visibility by the loop's clock, receipts that expire, duplicates on demand."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from service.core.model import Message, Outgoing
+from tests.fakes.journal import Journal
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+MESSAGES_A_RECEIVE = 10
+
+
+@dataclass
+class _Stored:
+    message_id: str
+    outgoing: Outgoing
+    sent_at: datetime
+    visible_at: float = 0.0
+    receives: int = 0
+    receipt: str = ""
+
+
+class FakeQueue:
+    """A standard queue: an older receipt neither deletes nor hides, and says nothing about it."""
+
+    def __init__(self, name: str, journal: Journal) -> None:
+        self.name = name
+        self._journal = journal
+        self._stored: dict[str, _Stored] = {}
+        self._numbers = itertools.count(1)
+        self._arrived = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    @property
+    def bodies(self) -> list[str]:
+        """Everything in the queue, visible or not, in the order of sending."""
+        return [stored.outgoing.body for stored in self._stored.values()]
+
+    @property
+    def receives(self) -> dict[str, int]:
+        """How often each message was received."""
+        return {stored.message_id: stored.receives for stored in self._stored.values()}
+
+    def put(self, *messages: Outgoing) -> None:
+        """What a producer sends: no effect of ours."""
+        for outgoing in messages:
+            message_id = f"{self.name}-{next(self._numbers)}"
+            self._stored[message_id] = _Stored(message_id, outgoing, _now())
+        self._arrived.set()
+
+    async def receive(self, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
+        """Up to ten visible messages; waits for the first, like a long poll."""
+        self._journal.before(f"{self.name} receive")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_seconds
+        while not (found := self._visible(loop.time())) and loop.time() < until:
+            self._arrived.clear()
+            soonest = min((s.visible_at for s in self._stored.values()), default=until)
+            try:
+                async with asyncio.timeout_at(max(min(soonest, until), loop.time() + 0.001)):
+                    await self._arrived.wait()
+            except TimeoutError:
+                continue
+        return [self._hand_out(stored, loop.time() + visibility_seconds) for stored in found]
+
+    async def delete(self, receipts: Sequence[str]) -> list[str]:
+        """Delete what the receipts still own."""
+        with self._journal.act(f"{self.name} delete {len(receipts)}"):
+            for stored in self._owned(receipts):
+                del self._stored[stored.message_id]
+        return []
+
+    async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        """Change visibility; on a receipt that has expired it says OK and does nothing, as SQS does."""
+        with self._journal.act(f"{self.name} hide {len(receipts)} for {seconds}"):
+            now = asyncio.get_running_loop().time()
+            for stored in self._owned(receipts):
+                if stored.visible_at > now:
+                    stored.visible_at = now + seconds
+            self._arrived.set()
+        return []
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Take all messages."""
+        with self._journal.act(f"{self.name} send {len(messages)}"):
+            self.put(*messages)
+
+    def _visible(self, now: float) -> list[_Stored]:
+        return [stored for stored in self._stored.values() if stored.visible_at <= now][:MESSAGES_A_RECEIVE]
+
+    def _hand_out(self, stored: _Stored, visible_at: float) -> Message:
+        stored.visible_at = visible_at
+        stored.receives += 1
+        stored.receipt = f"{stored.message_id}#{stored.receives}"
+        return Message(
+            message_id=stored.message_id,
+            body=stored.outgoing.body,
+            attributes=stored.outgoing.attributes,
+            sent_at=stored.sent_at,
+            received_at=_now(),
+            receive_count=stored.receives,
+            receipt=stored.receipt,
+        )
+
+    def _owned(self, receipts: Sequence[str]) -> list[_Stored]:
+        wanted = set(receipts)
+        return [stored for stored in self._stored.values() if stored.receipt in wanted]
+
+
+def _now() -> datetime:
+    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())

@@ -1,0 +1,219 @@
+"""What the layers do to the world, and in which order."""
+
+from service.core.errors import TransientError
+from service.core.events import BatchClosed, FileRefined, GroupLoaded, LayerPaused, LayerResumed
+from service.core.model import Outgoing
+from tests.fakes.time import run_virtual
+from tests.fakes.world import World, event, live
+
+
+def test_every_durable_effect_comes_in_its_order(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2, day=2), '{"event_id": "e003"}')
+        await live(world)
+
+    run_virtual(main())
+    assert world.journal.effects == [
+        "put raw events/dt=2026-01-01/hr=00",
+        "refine send 1",
+        "records delete 1",
+        "refine-dlq send 1",
+        "put refined events/dt=2025-12-01",
+        "put refined events/dt=2025-12-02",
+        "load send 1",
+        "refine delete 1",
+        "warehouse ledger_lock",
+        "warehouse ledger_known",
+        "put refined _manifests/events",
+        "warehouse stage_create",
+        "warehouse copy",
+        "warehouse copy_count",
+        "warehouse fresh_create",
+        "warehouse fresh_insert",
+        "warehouse fresh_counts",
+        "warehouse stage_drop",
+        "warehouse fresh_drop",
+        "warehouse ledger_add",
+        "warehouse commit",
+        "load delete 1",
+    ]
+
+
+def test_a_bad_record_costs_one_record_and_its_letter_names_its_place(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), "not json", event(2, amount=5.5), event(3))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001", "e003"]
+    found = [(letter["code"], letter["column"], letter["places"]) for letter in world.letters("refine")]
+    assert sorted(found, key=str) == [("bad_json", None, [[0, 1]]), ("bad_type", "amount", [[0, 2]])]
+    assert all(letter["raw_file"].startswith("s3://raw/events/dt=2026-01-01/") for letter in world.letters("refine"))
+
+
+def test_a_message_without_a_dataset_goes_to_dead_letters_byte_for_byte(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send('{"event_id":  "x"}', dataset=None)
+        world.send(event(1), dataset="strangers")
+        world.send(event(2))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e002"]
+    first, second = world.letters("records")
+    assert (first["code"], first["original"]["body"]) == ("unknown_dataset", '{"event_id":  "x"}')
+    assert second["original"]["attributes"]["dataset"]["value"] == "strangers"
+
+
+def test_a_foreign_notice_is_rejected_and_nothing_outside_the_zones_is_read(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        await live(world, until=lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        [notice] = world.queues["refine"].bodies
+        for body in (notice.replace("s3://raw/", "s3://other/"), '{"Records": []}', "no notice"):
+            world.queues["refine"].put(_outgoing(body))
+        await live(world)
+
+    run_virtual(main())
+    assert [letter["code"] for letter in world.letters("refine")] == ["bad_notice"] * 3
+    assert world.event_ids() == ["e001"]
+
+
+def test_the_same_record_delivered_twice_is_in_the_warehouse_once(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(1))
+        await live(world)
+        world.send(event(1), event(2))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001", "e002"]
+    assert [(rows, inserted, twice) for rows, inserted, twice in world.warehouse.ledger("events").values()] == [
+        (2, 1, 1),
+        (2, 1, 1),
+    ]
+
+
+def test_a_file_that_copy_refuses_costs_that_file_alone(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        for number in range(8):
+            world.send(event(number))
+            await live(world, until=lambda n=number: len(world.queues["load"]) > n, layers=("land", "refine"))  # type: ignore[misc]
+        bad = sorted(uri for uri in world.store.objects if uri.startswith("s3://raw/"))[3]
+        world.warehouse.refuse.add(bad)
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == [f"e{number:03d}" for number in range(8) if number != 3]
+    [letter] = world.letters("load")
+    assert letter["code"] == "load_refused"
+    attempts = world.journal.effects.count("warehouse copy")
+    assert attempts <= 2 * 3 + 1, "halving finds one of eight in at most 2·log2(8) attempts after the first"
+
+
+def test_an_outage_costs_no_message_more_than_one_receive_and_reaches_no_dead_letter(world: World) -> None:
+    failures = 0
+
+    def down(effect: str) -> None:
+        nonlocal failures
+        if effect == "warehouse begin" and failures < 40:
+            failures += 1
+            raise TransientError("warehouse", "it is away")
+
+    async def main() -> None:
+        world.open()
+        world.journal.before = down
+        for number in range(3):
+            world.send(event(number))
+        await live(world)
+
+    run_virtual(main())
+    assert failures == 40
+    assert world.event_ids() == ["e000", "e001", "e002"]
+    assert not any(len(world.queues[f"{name}-dlq"]) for name in ("records", "refine", "load"))
+    paused = [e for e in world.events if isinstance(e, LayerPaused | LayerResumed)]
+    assert [type(e) for e in paused] == [LayerPaused, LayerResumed]
+    assert sum(effect.startswith("load hide") for effect in world.journal.effects) > 0, "the held notice was kept ours"
+    assert world.journal.effects.count("load delete 1") == 1
+
+
+def test_what_arrives_during_a_copy_forms_the_next_group(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(0))
+        await live(world, until=lambda: len(world.queues["load"]) == 1, layers=("land", "refine"))
+
+        def meanwhile(effect: str) -> None:
+            if effect == "warehouse copy" and len(world.queues["records"]) == 0 and not world.rows():
+                world.queues["load"].put(*[_outgoing(body) for body in world.queues["load"].bodies * 3])
+
+        world.journal.before = meanwhile
+        await live(world)
+
+    run_virtual(main())
+    groups = [e for e in world.events if isinstance(e, GroupLoaded)]
+    assert [(group.files, group.known_files) for group in groups] == [(1, 0), (0, 1)]
+
+
+def test_draining_seals_and_lands_what_is_held_and_says_why(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        held = lambda: any(world.queues["records"].receives.values())  # noqa: E731
+        await live(world, until=held, layers=("land",), land_batch_seconds_max=50)
+
+    run_virtual(main())
+    assert [e.reason for e in world.events if isinstance(e, BatchClosed)] == ["drain"]
+    assert (len(world.queues["records"]), len(world.queues["refine"])) == (0, 1)
+
+
+def test_draining_during_an_outage_gives_messages_back_at_once(world: World) -> None:
+    def down(effect: str) -> None:
+        if effect.startswith("put "):
+            raise TransientError("s3", "it is away")
+
+    async def main() -> None:
+        world.open()
+        world.journal.before = down
+        world.send(event(1))
+        await live(world, until=lambda: any(isinstance(e, LayerPaused) for e in world.events), layers=("land",))
+
+    run_virtual(main())
+    assert world.journal.effects == ["records hide 1 for 0"]
+    assert len(world.queues["records"]) == 1
+
+
+def test_bytes_held_close_batches_early_and_everything_still_arrives(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        for number in range(60):
+            world.send(event(number, note="x" * 200))
+        await live(world, memory_bytes_max=2048, land_batch_seconds_max=50)
+
+    run_virtual(main())
+    assert len(world.event_ids()) == 60
+    assert "memory" in {e.reason for e in world.events if isinstance(e, BatchClosed)}
+
+
+def test_more_event_dates_than_a_notice_names_become_further_notices(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(*(event(day, day=day) for day in range(1, 11)))
+        await live(world, refine_partitions_max=4)
+
+    run_virtual(main())
+    assert "load send 1" in world.journal.effects
+    assert world.journal.effects.count("load send 1") == 3
+    assert len(world.event_ids()) == 10
+    [refined] = [e for e in world.events if isinstance(e, FileRefined)]
+    assert (refined.files, refined.refined) == (10, 10)
+
+
+def _outgoing(body: str) -> Outgoing:
+    return Outgoing(body)
