@@ -1,5 +1,6 @@
 """The command line: `acequia run` is the container's process, `acequia local` the whole thing on one machine."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
 from service.local.processes import ChildFailedError
 from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
-from service.runtime import EXIT_BUG, EXIT_SETUP
+from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_LATE, EXIT_SETUP
 from service.settings import LAYERS, PROJECT, Settings
 from service.telemetry.logs import Log
 
@@ -36,12 +37,17 @@ def run() -> None:
         settings = Settings.from_environment()
         log = Log(level=settings.log_level)
         code = uvloop.run(app.run(settings, log))
+    except* KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
     except* SetupError as wrong:
         code = _complain(wrong)
     except* Exception as bugs:  # noqa: BLE001 (the last resort: say it in the log's form, and end)
         code = EXIT_BUG
         for bug in _leaves(bugs):
             log.bug(bug)
+    if code == EXIT_LATE:  # a worker thread may still be busy; its work is repeated elsewhere
+        sys.stdout.flush()
+        os._exit(code)
     raise typer.Exit(code)
 
 

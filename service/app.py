@@ -70,7 +70,8 @@ async def run(settings: Settings, log: Log) -> int:
         port = await stack.enter_async_context(
             serve(settings.http_host, settings.http_port, health=health, registry=metrics.registry)
         )
-        executor = stack.enter_context(ThreadPoolExecutor(settings.threads_max, thread_name_prefix="acequia"))
+        executor = ThreadPoolExecutor(settings.threads_max, thread_name_prefix="acequia")
+        stack.callback(executor.shutdown, wait=False, cancel_futures=True)
         clients = await stack.enter_async_context(
             open_clients(
                 pollers=settings.land_pollers + len(settings.layers),

@@ -3,7 +3,7 @@
 SIGTERM or SIGINT asks for a drain: stop receiving, seal and land what is held, release the rest, within one deadline.
 A second signal, or the deadline, cancels what is left. If any layer ends by itself or fails, all stop.
 
-Exit codes: 0 drained, 1 a bug, 2 a set-up error, 3 the drain did not end in time.
+Exit codes: 0 drained, 1 a bug, 2 a set-up error, 3 the drain did not end in time, 130 interrupted before the start.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from service.core.ports import Clock, Emit
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EXIT_DRAINED, EXIT_BUG, EXIT_SETUP, EXIT_LATE = 0, 1, 2, 3
+EXIT_DRAINED, EXIT_BUG, EXIT_SETUP, EXIT_LATE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+ABANDON_SECONDS = 3.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -43,7 +44,7 @@ class PooledFanOut:
     """The `FanOut` port on asyncio-pool.
 
     Its known faults decide its use here: nothing is cancelled through the pool, no callbacks, no timeouts around its
-    futures, and every future is awaited, even when we are cancelled while waiting.
+    futures, and every future is awaited. Cancelled, we wait a little for what runs and then leave it to its own limit.
     """
 
     def __init__(self, size_max: int) -> None:
@@ -58,8 +59,9 @@ class PooledFanOut:
         futures = [pool.spawn_n(piece) for piece in pieces]
         try:
             await asyncio.wait(futures)
-        finally:
-            await asyncio.wait(futures)
+        except asyncio.CancelledError:
+            await asyncio.wait(futures, timeout=ABANDON_SECONDS)
+            raise
         return [future.result() for future in futures]
 
 

@@ -24,6 +24,8 @@ LOCAL_PREFIX = "ACEQUIA_LOCAL_"
 """Where the one-machine stack finds its programs; the service itself never reads those."""
 STOP_SECONDS_MAX = 120
 """ECS sends SIGKILL that long after SIGTERM on Fargate, at the most."""
+CLOSE_SECONDS = 15
+"""After a drain that came too late: cancelling, giving messages back, closing."""
 LANDING_SECONDS = 60
 """What storing and announcing a batch may take on top of its age."""
 KEY_BYTES_MIN = 32
@@ -117,7 +119,7 @@ class Settings(BaseSettings):
     uploads_concurrent_max: Annotated[int, Field(ge=1, le=256)] = 16
     threads_max: Annotated[int, Field(ge=1, le=64)] = 2
     retry_seconds_max: Seconds = 60
-    drain_seconds_max: Annotated[float, Field(gt=0, lt=STOP_SECONDS_MAX)] = 100
+    drain_seconds_max: Annotated[float, Field(gt=0, le=STOP_SECONDS_MAX - CLOSE_SECONDS)] = 100
 
     http_host: str = "0.0.0.0"  # noqa: S104 (in a container, probes come from outside)
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 9_100

@@ -82,7 +82,7 @@ async def open_warehouse(
     dsn: str, *, password: str | None, tls: bool, limits: WarehouseLimits
 ) -> AsyncIterator[RedshiftWarehouse]:
     """A pool that connects when it is first needed, so that a warehouse that is down does not stop the start."""
-    settings = f"SET statement_timeout TO {limits.statement_seconds_max * 1000}"
+    settings = f"SET query_group TO 'acequia'; SET statement_timeout TO {limits.statement_seconds_max * 1000}"
 
     async def setup(connection: Connection) -> None:
         await connection.execute(settings)

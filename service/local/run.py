@@ -28,7 +28,7 @@ from service.local.samples.onboarding import SPAN_DAYS, onboarding_samples
 from service.local.show import STEPS, Bars, Sum, show_answer, show_places, show_sum, take_sum
 from service.local.stack import Stack, backing_services
 from service.local.watch import Counts, scrape
-from service.runtime import PooledFanOut
+from service.runtime import EXIT_INTERRUPTED, PooledFanOut
 from service.settings import PROJECT
 
 SAMPLE_DATASET = "onboarding_events"
@@ -245,4 +245,4 @@ def with_termination(work: Callable[[], Awaitable[int]]) -> int:
     try:
         return asyncio.run(main())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+        return EXIT_INTERRUPTED

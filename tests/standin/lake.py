@@ -10,8 +10,8 @@ import asyncpg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from types_aiobotocore_s3 import S3Client
 
+from service.aws.clients import AwsClient
 from service.local.postgres import Postgres
 
 BUCKET = "lake"
@@ -28,7 +28,7 @@ class Stack:
 class Lake:
     """Writes Parquet files and manifests for COPY."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: AwsClient) -> None:
         self._client = client
         self._numbers = itertools.count()
 

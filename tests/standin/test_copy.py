@@ -284,6 +284,16 @@ async def test_rollback_takes_a_copy_back(connection: asyncpg.Connection, lake: 
     assert await connection.fetchval("SELECT pg_last_copy_count()") == 0
 
 
+async def test_after_a_failed_copy_the_last_count_is_zero(
+    connection: asyncpg.Connection, lake: Lake, table: str
+) -> None:
+    await connection.execute(f"CREATE TABLE {table} (a bigint)")
+    good = await lake.file({"x": pa.array([1])})
+    await connection.execute(await lake.copy(table, good))
+    await refused(connection, await lake.copy(table, good, entry("gone.parquet", 1)))
+    assert await connection.fetchval("SELECT pg_last_copy_count()") == 0
+
+
 @pytest.mark.parametrize("cause", ["in a file", "before any file", "in the statement"])
 async def test_after_a_refusal_the_transaction_is_aborted(
     connection: asyncpg.Connection, lake: Lake, table: str, cause: str

@@ -60,12 +60,15 @@ async def test_no_process_outlives_us(tmp_path: Path, how: signal.Signals) -> No
     assert process.stdout is not None
     assert await process.stdout.readline() == b"up\n"
     descendants = psutil.Process(process.pid).children(recursive=True)
+    homes = {Path(part.cwd()).parent for part in descendants if "/acequia-pg-" in part.cwd()}
     assert len(descendants) > 3  # the emulator, PostgreSQL and its workers
 
     process.send_signal(how)
     await process.wait()
 
     _, alive = await asyncio.to_thread(psutil.wait_procs, descendants, timeout=10)
+    for home in homes:
+        shutil.rmtree(home, ignore_errors=True)  # a kill leaves the files
     assert [left.pid for left in alive if left.status() != psutil.STATUS_ZOMBIE] == []
 
 

@@ -34,6 +34,7 @@ def after(sql: str) -> str:
         ("CREATE TABLE t (a varchar(MAX), b CHARACTER VARYING ( max ))",
          "CREATE TABLE t (a varchar(65535), b CHARACTER VARYING ( 65535))"),
         ("ALTER TABLE t ADD COLUMN a varchar(max) ENCODE zstd", "ALTER TABLE t ADD COLUMN a varchar(65535)"),
+        ("SET query_group TO 'acequia'", "SET redshift.query_group TO 'acequia'"),
         ("SELECT sysdate, JSON_SERIALIZE(a)", "SELECT redshift.sysdate(), redshift.json_serialize(a)"),
     ],
 )  # fmt: skip

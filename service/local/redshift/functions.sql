@@ -41,23 +41,11 @@ CREATE OR REPLACE FUNCTION redshift.json_parse(document super) RETURNS super
 LANGUAGE sql IMMUTABLE STRICT
 RETURN CASE jsonb_typeof(document) WHEN 'string' THEN (document #>> '{}')::pg_catalog.jsonb ELSE document::pg_catalog.jsonb END;
 
--- Compact, unlike PostgreSQL's own text of a jsonb. Members come in jsonb's order, not in the document's.
+-- Compact, unlike PostgreSQL's own text of a jsonb: the blank after a colon or comma outside strings goes. (Members
+-- come in jsonb's order, not in the document's.) One regular expression, because analysts call this for every row.
 CREATE OR REPLACE FUNCTION redshift.json_serialize(document super) RETURNS varchar
-LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT CASE jsonb_typeof(document)
-        WHEN 'object' THEN
-            '{' || coalesce((
-                SELECT string_agg(to_json(member)::text || ':' || redshift.json_serialize(value), ',')
-                FROM jsonb_each(document) AS members (member, value)
-            ), '') || '}'
-        WHEN 'array' THEN
-            '[' || coalesce((
-                SELECT string_agg(redshift.json_serialize(value), ',' ORDER BY position)
-                FROM jsonb_array_elements(document) WITH ORDINALITY AS elements (value, position)
-            ), '') || ']'
-        ELSE document::text
-    END
-$$;
+LANGUAGE sql IMMUTABLE STRICT
+RETURN regexp_replace(document::pg_catalog.jsonb::text, $re$("(?:[^"\\]|\\.)*")|([:,]) $re$, $to$\1\2$to$, 'g');
 
 CREATE OR REPLACE FUNCTION redshift.json_typeof(document super) RETURNS varchar
 LANGUAGE sql IMMUTABLE STRICT

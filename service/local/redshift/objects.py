@@ -9,8 +9,8 @@ import aiohttp
 from aiobotocore.response import StreamingBody
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
-from types_aiobotocore_s3 import S3Client
 
+from service.aws.clients import AwsClient
 from service.local.redshift.refusals import OWN_LIMIT, ScanError
 
 REGION = "us-east-1"
@@ -49,7 +49,7 @@ class OpenObject:
 class Objects:
     """Opens objects. Safe for use by many sessions at once."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: AwsClient) -> None:
         self._client = client
 
     @contextlib.asynccontextmanager

@@ -17,7 +17,9 @@ from service.local.redshift.refusals import OWN_LIMIT, not_supported
 VARCHAR_BYTES_MAX = 65535
 
 # Nothing is ever rewritten or intercepted in a text without one of these words, and a long INSERT is slow to tokenise.
-_WORTH_READING = re.compile(r"\b(copy|create|alter|max|json_serialize|json_extract_path_text|sysdate)\b", re.IGNORECASE)
+_WORTH_READING = re.compile(
+    r"\b(copy|create|alter|max|json_serialize|json_extract_path_text|sysdate|query_group)\b", re.IGNORECASE
+)
 
 _KEYS_OF_TABLE = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
 _VARCHAR = ("VARCHAR", "CHARACTER VARYING", "CHAR VARYING", "NVARCHAR")
@@ -27,6 +29,8 @@ _REPLACED_CALLS = {
     "JSON_EXTRACT_PATH_TEXT": "redshift.json_extract_path_text",
 }
 _REPLACED_WORDS = {"SYSDATE": "redshift.sysdate()"}
+# Settings that PostgreSQL does not have; under a prefix it keeps any.
+_SETTINGS = {"QUERY_GROUP": "redshift.query_group"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,9 @@ def _expressions(statement: Statement) -> Iterator[Edit]:
         word = statement.word(at)
         qualified = statement.word(at - 1) == "."
         called = statement.word(at + 1) == "("
-        if word == "MAX" and statement.word(at - 1) == "(" and statement.word(at - 2) in _VARCHAR:
+        if word in _SETTINGS and statement.word(0) in {"SET", "RESET", "SHOW"} and at > 0:
+            yield token.start, token.end + 1, _SETTINGS[word]
+        elif word == "MAX" and statement.word(at - 1) == "(" and statement.word(at - 2) in _VARCHAR:
             yield token.start, token.end + 1, str(VARCHAR_BYTES_MAX)
         elif word in _REPLACED_CALLS and called and not qualified:
             yield token.start, token.end + 1, _REPLACED_CALLS[word]

@@ -1,0 +1,74 @@
+"""`acequia local`, as a newcomer runs it."""
+
+import re
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.stack.conftest import Starter, gone
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+ROW = re.compile(r"│ (.+?)\s+│\s+([\d,]+) │")
+
+
+def test_the_demo_adds_up_answers_questions_and_leaves_parquet_but_no_process(start: Starter) -> None:
+    program = start("local")
+    program.until("records   loaded")
+    relatives = program.relatives()
+    assert program.finish() == 0, program.text
+    assert gone(relatives)
+    counts = {name: int(number.replace(",", "")) for name, number in ROW.findall(program.text)}
+    rejected = sum(number for name, number in counts.items() if name.startswith("rejected: "))
+    assert counts["sent"] == 20_000 == counts["loaded"] + counts["duplicate"] + rejected
+    assert counts["duplicate"] > 100
+    assert rejected > 50
+    assert program.text.count("?") >= 3
+    files = sorted((start.directory / ".acequia").rglob("acequia-refined/onboarding_events/dt=*/*.parquet"))
+    assert sum(pq.read_metadata(file).num_rows for file in files) == counts["loaded"] + counts["duplicate"]
+
+
+def test_ctrl_c_in_the_middle_leaves_no_process(start: Starter) -> None:
+    program = start("local", "--stay")
+    program.until("Emulated AWS at")
+    relatives = program.relatives()
+    assert relatives
+    assert program.interrupt() == 130
+    assert gone(relatives)
+
+
+def test_killing_the_parent_leaves_no_process(start: Starter) -> None:
+    program = start("local", "--stack-only")
+    program.until("keep running")
+    relatives = program.relatives()
+    assert {psutil.Process(p.pid).name() for p in relatives} & {"postgres", "ministack"}
+    program.process.kill()
+    program.finish()
+    assert gone(relatives)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--dataset", "nothing"], "--dataset nothing: .*nothing.toml does not exist; write it, or use one of"),
+        (["--input", "absent.ndjson"], "--input absent.ndjson: no such file"),
+        (["--layers", "load"], "--layers load: give land; land,refine; or land,refine,load"),
+        (["--datasets", "broken"], r"broken/events.toml: column 'id': type 'int' is not known; use one of smallint"),
+        (["--directory", "taken"], "taken holds files that are not ours: name another place with --directory"),
+    ],
+)
+def test_a_users_mistake_gets_one_line_and_exit_code_2(start: Starter, arguments: list[str], sentence: str) -> None:
+    _strange_directories(start.directory)
+    program = start("local", *arguments)
+    assert program.finish() == 2
+    assert len(program.lines) == 1
+    assert re.match(f"acequia: .*{sentence}", program.text), program.text
+
+
+def _strange_directories(directory: Path) -> None:
+    (directory / "taken").mkdir()
+    (directory / "taken" / "thesis.doc").write_text("years of work")
+    (directory / "broken").mkdir()
+    (directory / "broken" / "events.toml").write_text('[[column]]\nname = "id"\ntype = "int"\n')
