@@ -42,13 +42,16 @@ async def test_a_worker_killed_in_the_middle_and_started_again_ends_with_the_sam
     environment = dict(line.split("=", 1) for line in (start.directory / "stack.env").read_text().splitlines())
     async with open_aws(environment["AWS_ENDPOINT_URL"]) as aws, _rows(environment["ACEQUIA_WAREHOUSE_DSN"]) as rows:
         await _feed_all(aws, loan_file)
-        first = start("run", **environment)
+        small = {"ACEQUIA_LAND_BATCH_RECORDS_MAX": "25", "ACEQUIA_LOAD_BATCH_FILES_MAX": "20"}
+        first = start("run", **{**environment, **small})
         while await rows() == 0:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.05)
         first.process.kill()
         first.finish()
         unfinished = await _depths(aws)
         assert sum(unfinished.values()) > 0, "killed too late: nothing was left to do"
+        assert 0 < await rows() < ROWS
+        assert 0 < await rows() < ROWS
         second = start("run", **environment)
         while sum((await _depths(aws)).values()):  # noqa: ASYNC110
             await asyncio.sleep(0.5)
