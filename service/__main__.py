@@ -20,6 +20,9 @@ from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_LATE, EXIT_SETUP
 from service.settings import LAYERS, PROJECT, Settings
 from service.telemetry.logs import Log
 
+REPORT_COLUMNS = 120
+"""Where output is no terminal: wide enough for the analyst's tables."""
+
 commands = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -81,7 +84,8 @@ def local(  # noqa: PLR0913 (a command's options)
     )
     code = 0
     try:
-        code = with_termination(lambda: run_local(options, Console(highlight=False)))
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else REPORT_COLUMNS)
+        code = with_termination(lambda: run_local(options, console))
     except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError) as wrong:
         code = _complain(wrong)
     raise typer.Exit(code)

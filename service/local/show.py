@@ -64,7 +64,8 @@ async def take_sum(connection: asyncpg.Connection, dataset: str, sent: int, coun
 
 def show_sum(console: Console, dataset: str, found: Sum) -> None:
     """The table that adds up."""
-    table = Table(title=f"{dataset}: where every record went", title_justify="left")
+    console.print(f"\n{dataset}: where every record went", style="bold")
+    table = Table()
     table.add_column("records")
     table.add_column("count", justify="right")
     table.add_row("sent", f"{found.sent:,}", end_section=True)
@@ -85,7 +86,8 @@ def show_sum(console: Console, dataset: str, found: Sum) -> None:
 async def show_answer(console: Console, connection: asyncpg.Connection, question: str, statement: str) -> None:
     """One question, its answer."""
     rows = await connection.fetch(statement)
-    table = Table(title=question, title_justify="left")
+    console.print(f"\n{question}", style="bold")
+    table = Table()
     for name in rows[0].keys() if rows else ["no rows"]:
         table.add_column(name)
     for row in rows:
@@ -95,14 +97,17 @@ async def show_answer(console: Console, connection: asyncpg.Connection, question
 
 def show_places(console: Console, stack: Stack, dataset: str, *, stays: bool) -> None:
     """Where things lie, and how to go on."""
-    console.print(f"Parquet:   {stack.refined_directory}/{dataset}/dt=…/*.parquet (any Parquet reader opens it)")
-    console.print(f"Warehouse: psql {stack.warehouse_dsn}", soft_wrap=True)
-    console.print(f"           table lake.{dataset}, ledger acequia.load_ledger_{dataset}")
-    console.print(f"Logs:      {stack.directory}/worker.log")
-    if stays:
-        console.print("Everything keeps running; Ctrl-C stops it and leaves the Parquet files.")
-    else:
-        console.print("Everything stops now; the Parquet files stay. To keep it running, add --stay.")
+    lines = [
+        "",
+        f"Parquet:   {stack.refined_directory}/{dataset}/dt=…/*.parquet (any Parquet reader opens it)",
+        f"Warehouse: psql {stack.warehouse_dsn}",
+        f"           table lake.{dataset}, ledger acequia.load_ledger_{dataset}",
+        f"Logs:      {stack.directory}/worker.log",
+        "Everything keeps running; Ctrl-C stops it and leaves the Parquet files."
+        if stays
+        else "Everything stops now; the Parquet files stay. To keep it running, add --stay.",
+    ]
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
