@@ -26,7 +26,7 @@ from service.local.provision import RECORDS, open_aws
 from service.local.questions import questions
 from service.local.samples.onboarding import SPAN_DAYS, onboarding_samples
 from service.local.show import STEPS, Bars, Sum, show_answer, show_places, show_sum, take_sum
-from service.local.stack import Stack, backing_services
+from service.local.stack import WAREHOUSE_PORT, Stack, backing_services
 from service.local.watch import Counts, scrape
 from service.runtime import EXIT_INTERRUPTED, PooledFanOut
 from service.settings import PROJECT
@@ -62,6 +62,8 @@ async def run_local(options: Options, console: Console) -> int:
     dataset = _checked(options, datasets)
     async with backing_services(options.directory, sql=options.sql_directory, datasets=datasets) as stack:
         console.print(f"Emulated AWS at {stack.aws_endpoint}, warehouse at {stack.warehouse_dsn}", soft_wrap=True)
+        if stack.warehouse_port != WAREHOUSE_PORT:
+            console.print(f"Port {WAREHOUSE_PORT} is taken, so the warehouse listens on {stack.warehouse_port}.")
         if options.stack_only:
             return await _stack_only(options, stack, console)
         async with _worker(stack, options.layers) as (worker, metrics_url):

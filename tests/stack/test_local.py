@@ -1,6 +1,8 @@
 """`acequia local`, as a newcomer runs it."""
 
+import contextlib
 import re
+import socket
 from pathlib import Path
 
 import psutil
@@ -28,6 +30,21 @@ def test_the_demo_adds_up_answers_questions_and_leaves_parquet_but_no_process(st
     assert program.text.count("?") >= 3
     files = sorted((start.directory / ".acequia").rglob("acequia-refined/onboarding_events/dt=*/*.parquet"))
     assert sum(pq.read_metadata(file).num_rows for file in files) == counts["loaded"] + counts["duplicate"]
+
+
+def test_a_taken_port_is_said_and_another_one_serves(start: Starter) -> None:
+    with contextlib.ExitStack() as taken:
+        with contextlib.suppress(OSError):  # taken already: as good
+            taken.enter_context(socket.create_server(("127.0.0.1", 5439)))
+        program = start("local", "--stack-only")
+        assert "127.0.0.1:5439" not in program.until("warehouse at")
+        assert program.until("is taken") == f"Port 5439 is taken, so the warehouse listens on {_port(program.text)}."
+
+
+def _port(text: str) -> int:
+    found = re.search(r"@127\.0\.0\.1:(\d+)/acequia", text)
+    assert found is not None
+    return int(found[1])
 
 
 def test_ctrl_c_in_the_middle_leaves_no_process(start: Starter) -> None:
