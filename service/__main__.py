@@ -86,7 +86,7 @@ def local(  # noqa: PLR0913 (a command's options)
     try:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else REPORT_COLUMNS)
         code = with_termination(lambda: run_local(options, console))
-    except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError) as wrong:
+    except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError, OSError) as wrong:
         code = _complain(wrong)
     raise typer.Exit(code)
 

@@ -43,7 +43,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def backing_services(directory: Path, *, sql: Path, datasets: Mapping[str, Dataset]) -> AsyncIterator[Stack]:
+async def backing_services(
+    directory: Path, *, sql: Path, datasets: Mapping[str, Dataset], datasets_directory: Path
+) -> AsyncIterator[Stack]:
     """Start everything afresh in `directory`, and stop it at the end. Raises SetupError where the place is taken."""
     with _claimed(directory):
         aws_port, warehouse_port = free_port(AWS_PORT), free_port(WAREHOUSE_PORT)
@@ -55,7 +57,9 @@ async def backing_services(directory: Path, *, sql: Path, datasets: Mapping[str,
             async with open_aws(endpoint) as aws:
                 await create_queues_and_zones(aws, ZONES.values())
             await create_tables(dsn, sql, datasets.values())
-            yield Stack(directory, endpoint, dsn, warehouse_port, _environment(endpoint, dsn))
+            environment = _environment(endpoint, dsn)
+            environment["ACEQUIA_DATASETS_DIRECTORY"] = str(datasets_directory)
+            yield Stack(directory, endpoint, dsn, warehouse_port, environment)
 
 
 def _environment(endpoint: str, dsn: str) -> dict[str, str]:

@@ -33,13 +33,13 @@ class Counts:
         return self.inserted + self.duplicate
 
 
-async def scrape(http: aiohttp.ClientSession, url: str) -> Counts:
-    """Read the counters now; zeros while the worker does not answer yet."""
+async def scrape(http: aiohttp.ClientSession, url: str) -> Counts | None:
+    """Read the counters now; None while the worker does not answer."""
     try:
         async with asyncio.timeout(SCRAPE_SECONDS_MAX), http.get(url) as response:
             text = await response.text()
     except (aiohttp.ClientError, TimeoutError):
-        return Counts()
+        return None
     return _counts(text)
 
 
