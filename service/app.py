@@ -24,13 +24,14 @@ from service.core.retry import Backoff
 from service.core.zones import Zone
 from service.intake.budget import Budget
 from service.intake.consume import Intake, IntakeLimits, Queues
+from service.intake.letters import DeadLetters
 from service.land.land import Land, Source
 from service.load.commit import STATEMENTS, Commit
 from service.load.load import Load
 from service.load.statements import Statements
 from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
-from service.refine.refine import Refine, RefineLimits
+from service.refine.refine import Refine, RefineTerms
 from service.runtime import PooledFanOut, PooledThreads, Worker, supervise
 from service.settings import LayerName, Settings
 from service.telemetry.health import Health
@@ -133,9 +134,13 @@ def _refine(parts: Parts, raw: Zone, refined: Zone) -> Refine:
     return Refine(
         compile_datasets(parts.datasets),
         zones=(raw, refined),
-        queues=(parts.queues[settings.load_queue], parts.queues[settings.refine_dead_queue]),
-        keys=Keys(settings.key("identity"), settings.key("mask")),
-        limits=RefineLimits(settings.refine_memory_bytes_max, settings.refine_partitions_max),
+        load_queue=parts.queues[settings.load_queue],
+        letters=_letters(parts, "refine"),
+        terms=RefineTerms(
+            keys=Keys(settings.key("identity"), settings.key("mask")),
+            memory_bytes_max=settings.refine_memory_bytes_max,
+            partitions_max=settings.refine_partitions_max,
+        ),
         means=parts.means,
     )
 
@@ -153,10 +158,14 @@ def _load(parts: Parts, refined: Zone) -> Load:
 
 
 def _intake(parts: Parts, budget: Budget, layer: Layer[T], name: LayerName) -> Intake[T]:
-    work, dead = _QUEUES[name]
     settings, means = parts.settings, parts.means
-    queues = Queues(parts.queues[getattr(settings, work)], parts.queues[getattr(settings, dead)])
+    queues = Queues(parts.queues[getattr(settings, _QUEUES[name][0])], _letters(parts, name))
     return Intake(layer, queues, limits=_limits(settings, name), budget=budget, clock=means.clock, emit=means.emit)
+
+
+def _letters(parts: Parts, name: LayerName) -> DeadLetters:
+    queue = parts.queues[getattr(parts.settings, _QUEUES[name][1])]
+    return DeadLetters(queue, store=parts.means.store, errors=Zone.parse("errors", parts.settings.errors_zone))
 
 
 _QUEUES: dict[LayerName, tuple[str, str]] = {

@@ -57,12 +57,20 @@ class PooledFanOut:
             return [await piece for piece in pieces]
         pool = AioPool(size=self._size_max)
         futures = [pool.spawn_n(piece) for piece in pieces]
+        for future in futures:
+            future.add_done_callback(_looked_at)
         try:
             await asyncio.wait(futures)
         except asyncio.CancelledError:
             await asyncio.wait(futures, timeout=ABANDON_SECONDS)
             raise
         return [future.result() for future in futures]
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    """Failures behind the first, and those of abandoned pieces, are nobody's; asyncio complains unless we look."""
+    if not future.cancelled():
+        future.exception()
 
 
 class PooledThreads:

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
 
     raw_zone: ZoneUri
     refined_zone: ZoneUri
+    errors_zone: ZoneUri
 
     warehouse_dsn: SecretStr
     warehouse_password: SecretStr | None = None
@@ -124,6 +125,21 @@ class Settings(BaseSettings):
     http_host: str = "0.0.0.0"  # noqa: S104 (in a container, probes come from outside)
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 9_100
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _places(self) -> "Settings":
+        queues = [getattr(self, name) for name in type(self).model_fields if name.endswith("_queue")]
+        twice = sorted({queue for queue in queues if queues.count(queue) > 1})
+        if twice:
+            raise ValueError(f"the queue {twice[0]} is named by two settings: each layer needs queues of its own")
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError("ACEQUIA_LAYERS names a layer twice")
+        zones = [("RAW", self.raw_zone), ("REFINED", self.refined_zone), ("ERRORS", self.errors_zone)]
+        for one, uri in zones:
+            for other, inner in zones:
+                if one != other and f"{inner.rstrip('/')}/".startswith(f"{uri.rstrip('/')}/"):
+                    raise ValueError(f"ACEQUIA_{other}_ZONE holds {inner!r}: it lies inside ACEQUIA_{one}_ZONE")
+        return self
 
     @model_validator(mode="after")
     def _relations(self) -> "Settings":
@@ -178,6 +194,7 @@ def _sentence(wrong: ValidationError) -> str:
 DESCRIPTIONS = {
     "raw_zone": "where raw objects go, such as s3://bank-lake-raw/events",
     "refined_zone": "where refined objects go, such as s3://bank-lake-refined/events",
+    "errors_zone": "where originals of large dead letters go, such as s3://bank-lake-errors/events",
     "warehouse_dsn": "the warehouse, such as postgresql://acequia@cluster.example:5439/lake",
     "copy_role_arn": "the IAM role with which Redshift reads the refined zone",
     "identity_key": "base64 of 32 random bytes that never change: they make _record_id",

@@ -84,10 +84,15 @@ def warehouse_faults(action: str) -> Iterator[None]:
 def _postgres_error(action: str, wrong: asyncpg.PostgresError) -> AcequiaError:
     state = str(wrong.sqlstate or "XX000")
     kind = state[:2]
-    if kind in TRANSIENT_CLASSES or (state == "XX000" and str(wrong) == SERIALIZATION):
+    if kind in TRANSIENT_CLASSES or (state == "XX000" and _message(wrong) == SERIALIZATION):
         return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
     if kind in DATA_CLASSES:
         return RejectedError("load_refused", f"the warehouse refused the data ({type(wrong).__name__}, {state})")
     if kind in SETUP_CLASSES:
-        return SetupError(f"warehouse: cannot {action}: {wrong} (SQLSTATE {state})")
-    return RejectedError("load_refused", f"the warehouse refused the data: {wrong} ({state})")
+        return SetupError(f"warehouse: cannot {action}: {_message(wrong)} (SQLSTATE {state})")
+    return RejectedError("load_refused", f"the warehouse refused the data: {_message(wrong)} ({state})")
+
+
+def _message(wrong: asyncpg.PostgresError) -> str:
+    """The message alone, on one line: its text form would add the DETAIL, which quotes values and paths."""
+    return " ".join(str(wrong.args[0]).split()) if wrong.args else ""

@@ -69,7 +69,8 @@ class RedshiftWarehouse:
                 await session.execute(Statement("rollback", "ROLLBACK"))
                 raise
             except BaseException:
-                connection.terminate()
+                if not connection.is_closed():
+                    connection.terminate()
                 raise
             await session.execute(Statement("commit", "COMMIT"))
         finally:

@@ -147,5 +147,7 @@ def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
 
 
 def _size_bytes(message: Outgoing) -> int:
-    attributes = sum(len(name) + len(one.type) + len(one.value) for name, one in message.attributes.items())
-    return len(message.body.encode("utf-8", "surrogatepass")) + attributes + ENTRY_OVERHEAD_BYTES
+    parts = [message.body]
+    for name, one in message.attributes.items():
+        parts += [name, one.type, one.value if isinstance(one.value, str) else one.value.decode("latin-1")]
+    return sum(len(part.encode("utf-8", "surrogatepass")) for part in parts) + ENTRY_OVERHEAD_BYTES

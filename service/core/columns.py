@@ -25,9 +25,9 @@ class ColumnType:
     scale: int = 0
 
     @classmethod
-    def parse(cls, written: str) -> "ColumnType":
+    def parse(cls, written: object) -> "ColumnType":
         """Read a definition's `type`; raises ValueError with what would be right."""
-        found = _WRITTEN.fullmatch(written.strip().lower())
+        found = _WRITTEN.fullmatch(written.strip().lower()) if isinstance(written, str) else None
         kind, first, second = (found["kind"], found["first"], found["second"]) if found else ("", None, None)
         if kind in PLAIN and first is None:
             return cls(kind)

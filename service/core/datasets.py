@@ -17,6 +17,8 @@ from service.core.columns import HASH_BYTES, LAST4_BYTES, ColumnType
 from service.core.errors import DefinitionError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+PATH_PART = re.compile(r'(?!\*$)[^"\\\x00-\x1f]+')
+"""A lone asterisk would ask for every field."""
 COMPILER = 1
 """Raised when refine's SQL changes what it makes of the same definition, so that a replay writes other objects."""
 FUTURE_DAYS_MAX = 36_500
@@ -155,17 +157,19 @@ class _Reader:
         return columns
 
     def _column(self, number: int, entry: Mapping[str, Any]) -> Column:
+        if not isinstance(entry, dict):
+            self._wrong(f"column {number}: must be a [[column]] table")
         name = entry.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             self._wrong(f"column {number}: name must be lower case letters, digits and _, starting with a letter")
         here = f"column {name!r}: "
         self._known(entry, _COLUMN, here)
         path = entry.get("path", name)
-        if not isinstance(path, str) or not all(path.split(".")) or '"' in path or "\\" in path:
+        if not isinstance(path, str) or not all(PATH_PART.fullmatch(part) for part in path.split(".")):
             self._wrong(f'{here}path is field names joined by dots, such as "application.amount"')
         try:
             kind = ColumnType.parse(entry.get("type", ""))
-        except (ValueError, AttributeError) as wrong:
+        except ValueError as wrong:
             self._wrong(f"{here}{wrong}")
         mask, too_long, required = entry.get("mask"), entry.get("too_long", "reject"), entry.get("required", False)
         if mask not in (None, "hash", "redact", "last4"):
@@ -186,7 +190,8 @@ class _Reader:
             if identity not in ("content", "message"):
                 self._wrong('identity is "content" or "message"')
             return identity, ()
-        if not isinstance(key, list) or not key or any(k not in names or not names[k].required for k in key):
+        required = [name for name, column in names.items() if column.required]
+        if not isinstance(key, list) or not key or any(name not in required for name in key):
             self._wrong("key lists columns that have required = true")
         return "key", tuple(key)
 

@@ -44,8 +44,11 @@ class DeadLetter:
         facts = [self.layer, source, list(self.places[:1]), self.code, self.column, self.definition]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
-    def outgoing(self) -> Outgoing:
-        """The message for the dead-letter queue. Its `dataset` attribute lets a console's redrive find the way back."""
+    def outgoing(self, pointer: str | None = None) -> Outgoing:
+        """The message for the dead-letter queue; with a `pointer`, the original lies there instead of inside.
+
+        Its `dataset` attribute lets a console's redrive find the way back.
+        """
         moment = self.failed_at.isoformat()
         envelope: dict[str, Any] = {
             MARKER: VERSION,
@@ -61,12 +64,12 @@ class DeadLetter:
             "attempts": self.attempts,
         }
         if self.original is not None:
-            envelope["original"] = _original(self.original)
+            envelope["original"] = original_json(self.original) if pointer is None else {"uri": pointer}
         else:
             envelope["raw_file"] = self.raw_file
             envelope["places"] = [list(place) for place in self.places]
         attributes = {"dataset": Attribute("String", self.dataset)} if self.dataset else {}
-        return Outgoing(json.dumps(envelope, separators=(",", ":")), attributes)
+        return Outgoing(json.dumps(envelope, separators=(",", ":"), ensure_ascii=False), attributes)
 
 
 def rejected_message(layer: str, dataset: str, message: Message, wrong: RejectedError, now: datetime) -> DeadLetter:
@@ -83,7 +86,8 @@ def rejected_message(layer: str, dataset: str, message: Message, wrong: Rejected
     )
 
 
-def _original(message: Message) -> Mapping[str, Any]:
+def original_json(message: Message) -> Mapping[str, Any]:
+    """A message as an envelope holds it: all that sending it back needs."""
     return {
         "message_id": message.message_id,
         "sent_at": message.sent_at.isoformat(),

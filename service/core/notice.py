@@ -1,7 +1,7 @@
 """The file notice: what one layer tells the next about files that lie in a zone."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -58,8 +58,8 @@ class FileNotice:
             given = json.loads(body)
             if not isinstance(given, dict) or given.get("v") != VERSION:
                 raise RejectedError("bad_notice", f"only file notices of version {VERSION} are taken on this queue")
-            files = [_file(entry) for entry in given["files"]]
-            columns = [(_text(name), _text(kind)) for name, kind in given["columns"]]
+            files = [_file(entry) for entry in _list(given["files"])]
+            columns = [_pair(column) for column in _list(given["columns"])]
             replaces = given.get("replaces")
             notice = cls(
                 dataset=_text(given["dataset"]),
@@ -78,7 +78,20 @@ class FileNotice:
         return notice
 
 
-def _file(given: Mapping[str, Any]) -> File:
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _pair(column: object) -> tuple[str, str]:
+    name, kind = _list(column)
+    return _text(name), _text(kind)
+
+
+def _file(given: object) -> File:
+    if not isinstance(given, dict):
+        raise TypeError
     earliest, latest = given.get("event_time_min"), given.get("event_time_max")
     return File(
         uri=_text(given["uri"]),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from service.core.dead_letter import DeadLetter
 from service.core.events import Event
 from service.core.model import Message, Outgoing
 
@@ -122,6 +123,14 @@ class Warehouse(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """Begin; commit at the end of the block; roll back when it raises. A lost connection rolls back by itself."""
+        ...
+
+
+class Letters(Protocol):
+    """The way to a layer's dead-letter queue."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send all of them; raises when even one was not taken. What is too large travels as a pointer."""
         ...
 
 

@@ -17,7 +17,7 @@ from service.core.errors import RejectedError, SetupError, TransientError
 from service.core.events import BatchClosed, BatchFinished, MessagesReceived, RecordsRejected
 from service.core.layer import Layer
 from service.core.model import Batch, Message
-from service.core.ports import Clock, Emit, Queue
+from service.core.ports import Clock, Emit, Letters, Queue
 from service.core.retry import Backoff
 from service.intake.budget import Budget
 from service.intake.gather import Gather
@@ -32,10 +32,10 @@ MESSAGES_A_RECEIVE_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """A layer's queue, and the dead-letter queue behind it."""
+    """A layer's queue, and the way to the dead-letter queue behind it."""
 
     work: Queue
-    dead: Queue
+    letters: Letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Intake(Generic[T]):
             return
         now = self._clock.now()
         letters = [rejected_message(self._layer.name, dataset, message, wrong, now) for message, wrong in rejected]
-        await self._queues.dead.send([letter.outgoing() for letter in letters])
+        await self._queues.letters.send(letters)
         await self._inflight.done([message.receipt for message, _ in rejected])
         for _, wrong in rejected:
             self._emit(RecordsRejected(self._layer.name, dataset, wrong.code, 1))

@@ -57,4 +57,5 @@ class Gather(Generic[T]):
     def _take(self, key: str, reason: Reason) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
         if self._one_at_a_time:
             self._busy.add(key)
-        return key, reason, self._piles[key].take()
+        pile = self._piles[key] = self._piles.pop(key)  # to the end: a key that is always full starves no other
+        return key, reason, pile.take()

@@ -19,7 +19,7 @@ from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.core.notice import File
 from service.core.ports import Means, Session, Warehouse
-from service.core.zones import Zone, manifest_key
+from service.core.zones import Zone, manifest_key, refined_place
 from service.load.statements import Statements, identifier, listed, literal
 from service.load.tables import ledger, stage_type, target
 
@@ -101,7 +101,7 @@ class Commit:
         counts = await session.fetch(render("fresh_counts", **places))
         await run(render("stage_drop", **places))
         await run(render("fresh_drop", **places))
-        return _by_uri(files, counts)
+        return _by_uri(files, self._refined, counts)
 
     async def _manifest(self, group: Group, files: Sequence[File]) -> str:
         """Store the list that COPY reads; every file mandatory and with its length, or COPY would skip or refuse it."""
@@ -139,16 +139,17 @@ def _places(group: Group) -> dict[str, str]:
     }
 
 
-def _by_uri(files: Iterable[File], counts: Iterable[tuple[str, str, int]]) -> dict[str, int]:
+def _by_uri(files: Iterable[File], refined: Zone, counts: Iterable[tuple[str, str, int]]) -> dict[str, int]:
     """Rows inserted, by refined file. A row knows its raw file and its event time; together they name the file."""
     found = {(_batch_id(raw_file), moment): count for raw_file, moment, count in counts}
-    return {file.uri: found.get((_batch_id(file.uri), _moment(file.uri)), 0) for file in files}
+    places = {file.uri: refined_place(refined, file.uri) for file in files}
+    return {uri: found.get((place.batch_id, _moment(place.partition)), 0) for uri, place in places.items()}
 
 
-def _batch_id(uri: str) -> str:
-    return uri.rpartition("/")[2].partition(".")[0]
+def _batch_id(raw_file: str) -> str:
+    return raw_file.rpartition("/")[2].removesuffix(".parquet")
 
 
-def _moment(uri: str) -> str:
-    parts = dict(part.split("=", 1) for part in uri.split("/") if "=" in part)
-    return f"{parts['dt']} {parts['hr']}" if "hr" in parts else parts["dt"]
+def _moment(partition: str) -> str:
+    """`dt=2011-10-01/hr=09` as the statement writes it: `2011-10-01 09`."""
+    return " ".join(part.partition("=")[2] for part in partition.split("/"))

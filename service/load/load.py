@@ -16,7 +16,7 @@ from service.core.layer import Outcome
 from service.core.model import Batch, Message, Sorted
 from service.core.notice import File, FileNotice
 from service.core.ports import Means
-from service.core.zones import Zone, confined
+from service.core.zones import Zone, refined_place
 from service.load.commit import Commit, Group
 
 Columns = tuple[tuple[str, str], ...]
@@ -40,7 +40,8 @@ class Load:
             raise RejectedError(
                 "bad_notice", f"only notices about the {self._refined.name} zone are taken on this queue"
             )
-        confined(self._refined, (file.uri for file in notice.files))
+        if any(refined_place(self._refined, file.uri).dataset != notice.dataset for file in notice.files):
+            raise RejectedError("bad_notice", "the notice names another dataset's file")
         if notice.dataset not in self._datasets:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
         if notice.replaces is not None:

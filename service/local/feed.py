@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def read_lines(path: Path) -> Iterator[bytes]:
         with gzip.open(path) if packed else path.open("rb") as file:
             for line in file:
                 stripped = line.rstrip(b"\r\n")
-                if stripped:
+                if stripped.strip():
                     yield stripped
-    except (gzip.BadGzipFile, EOFError) as wrong:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as wrong:
         raise SetupError(f"{path}: not a whole gzip file: {wrong}") from None
 
 

@@ -71,6 +71,7 @@ def _environment(endpoint: str, dsn: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "ACEQUIA_RAW_ZONE": f"s3://{ZONES['raw']}",
         "ACEQUIA_REFINED_ZONE": f"s3://{ZONES['refined']}",
+        "ACEQUIA_ERRORS_ZONE": f"s3://{ZONES['errors']}",
         "ACEQUIA_WAREHOUSE_DSN": dsn,
         "ACEQUIA_WAREHOUSE_TLS": "off",
         "ACEQUIA_COPY_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/acequia-copy",

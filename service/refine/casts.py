@@ -9,7 +9,10 @@ a JSON string, NULL for anything else.
 from service.core.columns import ColumnType
 from service.core.errors import Code
 
-TIMESTAMP_SHAPE = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6}0*)?)?(Z|[+-]\d\d(:?\d\d)?)"
+CLOCK_SHAPE = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6}0*)?)?"
+ZONE_SHAPE = r"(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
+"""No place on earth is further than 15 hours from UTC."""
+TIMESTAMP_SHAPE = rf"\d{{4}}-\d\d-\d\d[T ]{CLOCK_SHAPE}{ZONE_SHAPE}"
 DATE_SHAPE = r"\d{4}-\d\d-\d\d"
 DOUBLE_INTEGER_DIGITS = 15
 """An integer of that many digits is exact as a double; one more digit may not be."""
@@ -27,9 +30,10 @@ def value(kind: ColumnType, j: str, s: str) -> str:  # noqa: PLR0911 (a table, o
         case "boolean":
             return f"CASE {j} WHEN 'true' THEN true WHEN 'false' THEN false END"
         case "date":
-            return _guarded(s, DATE_SHAPE, f"TRY_CAST({s} AS DATE)")
+            return _from_year_1(_guarded(s, DATE_SHAPE, f"TRY_CAST({s} AS DATE)"))
         case "timestamp":
-            return _guarded(s, TIMESTAMP_SHAPE, f"make_timestamp(epoch_us(TRY_CAST({s} AS TIMESTAMPTZ)))")
+            moment = _guarded(s, TIMESTAMP_SHAPE, f"make_timestamp(epoch_us(TRY_CAST({s} AS TIMESTAMPTZ)))")
+            return _from_year_1(moment)
         case "varchar":
             return s
         case "super":
@@ -58,6 +62,11 @@ def truncated(text: str, bytes_max: int) -> str:
     return f"CASE WHEN strlen({text}) > {bytes_max} THEN COALESCE({cut}, '') ELSE {text} END"
 
 
+def _from_year_1(moment: str) -> str:
+    """Within the years 1 to 9999, in UTC: others do not survive their way into files and drivers."""
+    return f"list_filter([{moment}], lambda _m: year(_m) BETWEEN 1 AND 9999)[1]"
+
+
 def _guarded(text: str, shape: str, cast: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '{shape}') THEN {cast} END"
 
@@ -67,11 +76,11 @@ def _decimal(kind: ColumnType, j: str, s: str) -> str:
     text = f"COALESCE({s}, {j})"
     fraction = rf"\.\d{{1,{kind.scale}}}0*" if kind.scale else r"\.0+"
     plain = rf"-?\d{{1,38}}({fraction})?"
-    through_double = f"TRY_CAST(TRY_CAST({j} AS DOUBLE) AS {kind})"
+    scaled = f"TRY_CAST({j} AS {kind})"
     return (
         f"CASE WHEN regexp_full_match({text}, '{plain}') THEN TRY_CAST({text} AS {kind}) "
         f"WHEN regexp_full_match({j}, '-?[0-9.]+e-?[0-9]+') "
-        f"AND TRY_CAST({through_double} AS DOUBLE) = TRY_CAST({j} AS DOUBLE) THEN {through_double} END"
+        f"AND TRY_CAST({scaled} AS DOUBLE) = TRY_CAST({j} AS DOUBLE) THEN {scaled} END"
     )
 
 

@@ -21,6 +21,9 @@ SUPER_BYTES_MAX = 65_535
 """A Parquet string arrives in SUPER as one string, which holds so many bytes (Redshift, SUPER limitations)."""
 RECORD_ID_DIGITS = 32
 REDACTED = "***"
+NUMERIC = ("smallint", "integer", "bigint", "decimal", "double", "super")
+NUL_IN_JSON = r"(?:^|[^\\])(?:\\\\)*\\u0000"
+"""An escaped NUL; after an even number of backslashes the same letters are harmless text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ SELECT {", ".join(stored)},
   CASE {whens} END AS _fault
 FROM valued
 """  # noqa: S608 (identifiers, paths and shapes are checked and quoted; values are parameters)
-    numbers = dataset.rest is not None or any(c.type.kind in ("decimal", "double", "super") for c in columns)
+    numbers = dataset.rest is not None or any(c.type.kind in NUMERIC for c in columns)
     return Program(dataset, sql, [fault for _, fault in checks], numbers)
 
 
@@ -83,6 +86,8 @@ def compile_datasets(datasets: Mapping[str, Dataset]) -> dict[str, Program]:
 
 def _checks(dataset: Dataset) -> Iterator[tuple[str, Fault]]:
     """(condition, what it means) in the columns' order: a record is rejected for the first that holds."""
+    sentence = "a field is there twice: readers would disagree on which one counts"
+    yield " OR ".join(_twice(parent) for parent in _parents(dataset)), Fault("bad_json", None, sentence)
     for n, column in enumerate(dataset.columns):
         name = column.name
         if column.required:
@@ -96,11 +101,11 @@ def _checks(dataset: Dataset) -> Iterator[tuple[str, Fault]]:
                 yield f"strlen(s{n}) > {limit}", Fault("too_long", name, f"column {name}: longer than {limit} bytes")
         if column.type.kind == "super":
             yield f"strlen(j{n}) > {SUPER_BYTES_MAX}", _too_long_super(name)
-            yield f"contains(j{n}, '\\u0000')", Fault("bad_encoding", name, f"column {name}: a text holds a NUL")
+            yield _holds_nul(f"j{n}"), Fault("bad_encoding", name, f"column {name}: a text holds a NUL")
     if dataset.rest is not None:
         yield f"strlen(_rest) > {SUPER_BYTES_MAX}", _too_long_super(dataset.rest)
         sentence = f"column {dataset.rest}: a text in an unmapped field holds a NUL"
-        yield "contains(_rest, '\\u0000')", Fault("bad_encoding", dataset.rest, sentence)
+        yield _holds_nul("_rest"), Fault("bad_encoding", dataset.rest, sentence)
     yield from _time_checks(dataset)
 
 
@@ -155,18 +160,33 @@ def _rest(dataset: Dataset) -> str:
         return "NULL::VARCHAR"
     tops = [c.path for c in dataset.columns if len(c.path) == 1]
     remaining = _patched("record", _nulls(tops)) if tops else "record"
-    nested: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for column in dataset.columns:
-        if len(column.path) > 1:
-            nested.setdefault(column.path[:-1], []).append(column.path)
-    for parent in sorted(nested, key=len, reverse=True):
-        is_object = f"json_type(_r, {_path(parent)}) = 'OBJECT'"
-        without = _patched("_r", _nulls(nested[parent]))
-        emptied = f"json_extract({without}, {_path(parent)})::VARCHAR = '{{}}'"
-        gone = _patched("_r", _nulls([parent]))
-        step = f"CASE WHEN {is_object} THEN CASE WHEN {emptied} THEN {gone} ELSE {without} END ELSE _r END"
-        remaining = _let(step, remaining)
+    parents = [parent for parent in _parents(dataset) if parent]
+    for parent in parents:
+        leaves = [c.path for c in dataset.columns if c.path[:-1] == parent]
+        if leaves:
+            is_object = f"json_type(_r, {_path(parent)}) = 'OBJECT'"
+            remaining = _let(f"CASE WHEN {is_object} THEN {_patched('_r', _nulls(leaves))} ELSE _r END", remaining)
+    for parent in parents:
+        now, before = (f"json_extract({document}, {_path(parent)})::VARCHAR" for document in ("_r", "record"))
+        emptied = f"{now} = '{{}}' AND {before} <> '{{}}'"
+        remaining = _let(f"CASE WHEN {emptied} THEN {_patched('_r', _nulls([parent]))} ELSE _r END", remaining)
     return f"NULLIF({remaining}, '{{}}')"
+
+
+def _parents(dataset: Dataset) -> list[tuple[str, ...]]:
+    """Every path above a mapped field, the deepest first, down to the record itself."""
+    above = {c.path[:length] for c in dataset.columns for length in range(len(c.path))}
+    return sorted(above, key=lambda path: (-len(path), path))
+
+
+def _twice(parent: tuple[str, ...]) -> str:
+    """SQL: whether the object there has a key twice."""
+    keys = f"json_keys(record, {_path(parent)})" if parent else "json_keys(record)"
+    return f"list_unique({keys}) < len({keys})"
+
+
+def _holds_nul(json: str) -> str:
+    return f"contains({json}, '\\u0000') AND regexp_matches({json}, '{NUL_IN_JSON}')"
 
 
 def _let(expression: str, value_of_r: str) -> str:

@@ -16,12 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.core.columns import ColumnType
-from service.core.errors import Code, RejectedError, TransientError
+from service.core.errors import Code, RejectedError
 from service.refine.compile import Fault, Program
 from service.refine.numbers import SUSPECT, changes
 from service.refine.open import Opened, open_bodies
 
 HMAC_BLOCK_BYTES = 64
+RAW = pa.schema(
+    [("message_id", pa.string()), ("received_at", pa.timestamp("us", tz="UTC")), ("body", pa.large_string())]
+)
+"""What refine needs of a raw file, as land writes it."""
 SENTENCES: Mapping[Code, str] = {
     "bad_encoding": "the body is neither JSON nor gzip in base64, or holds text that is not UTF-8",
     "bad_json": "the record is not one valid JSON object",
@@ -59,11 +63,8 @@ class Judged:
 
 def judge(raw: bytes, raw_uri: str, program: Program, keys: Keys, memory_bytes: int) -> Judged:
     """Open, map, cast and mask every record of the file. Raises RejectedError (`bad_file`) for the file as a whole."""
-    try:
-        landed = pq.read_table(pa.BufferReader(raw), columns=["message_id", "received_at", "body"])
-    except (pa.ArrowException, KeyError, OSError):
-        raise RejectedError("bad_file", "the raw object is not a raw file of ours: not readable as Parquet") from None
-    opened = open_bodies(landed.column("body").to_pylist())
+    landed = _landed(raw)
+    opened = open_bodies(landed.column("body").to_pylist(), bytes_max=memory_bytes)
     try:
         with duckdb.connect(config=_config(memory_bytes)) as database:
             database.execute("LOAD icu; SET TimeZone = 'UTC'; SET lock_configuration = true")
@@ -72,9 +73,21 @@ def judge(raw: bytes, raw_uri: str, program: Program, keys: Keys, memory_bytes: 
             database.execute(program.sql, _parameters(program, raw_uri, keys))
             return _results(database, program, opened, long)
     except duckdb.OutOfMemoryException:
-        raise TransientError("memory", "refining needs more than ACEQUIA_REFINE_MEMORY_BYTES_MAX") from None
+        sentence = "refining the file needs more than ACEQUIA_REFINE_MEMORY_BYTES_MAX: raise it, then run it again"
+        raise RejectedError("too_large", sentence) from None
     except duckdb.Error as failed:
         raise RejectedError("bad_file", f"refining the file failed ({type(failed).__name__})") from None
+
+
+def _landed(raw: bytes) -> pa.Table:
+    try:
+        landed = pq.read_table(pa.BufferReader(raw), columns=RAW.names)
+        landed.validate(full=True)
+    except (pa.ArrowException, KeyError, OSError):
+        raise RejectedError("bad_file", "the raw object is not readable as Parquet") from None
+    if not landed.schema.equals(RAW) or any(column.null_count for column in landed.columns):
+        raise RejectedError("bad_file", "the raw object is not a raw file of ours: other columns or types")
+    return landed
 
 
 def _config(memory_bytes: int) -> dict[str, str | bool | int | float | list[str]]:
@@ -129,8 +142,9 @@ def _results(
     database: duckdb.DuckDBPyConnection, program: Program, opened: Opened, long: Sequence[tuple[int, int]]
 ) -> Judged:
     if long:
-        database.register("long_numbers", pa.table({"r": [r for r, _ in long], "i": [i for _, i in long]}))
-        database.execute("DELETE FROM judged USING long_numbers WHERE _row = r AND _index = i")
+        places = pa.table({"_at_row": [row for row, _ in long], "_at_index": [index for _, index in long]})
+        database.register("long_numbers", places)
+        database.execute("DELETE FROM judged USING long_numbers WHERE _row = _at_row AND _index = _at_index")
     faulty = database.execute(
         "SELECT _fault, _row, _index FROM judged WHERE _fault IS NOT NULL ORDER BY _fault, _row, _index"
     ).fetchall()

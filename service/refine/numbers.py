@@ -12,7 +12,7 @@ INTEGER_DIGITS_MAX = 38
 SUSPECT = r"[0-9][0-9.]{15}|[eE][+-]?[0-9]{2}"
 """A record without such a piece has no number in question; most records with one only hold long texts."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?P<fraction>\.\d+)?(?P<exponent>[eE][+-]?\d+)?')
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?P<fraction>\.\d+)?(?P<exponent>[eE][+-]?\d+)?')
 
 
 def changes(record: str) -> bool:

@@ -17,13 +17,16 @@ import msgspec
 import orjson
 
 from service.core.dead_letter import MARKER
-from service.core.errors import Code
+from service.core.errors import Code, RejectedError
 
 DEPTH_MAX = 100
 EXPANDED_BYTES_MAX = 64 * 1024 * 1024
 """What one compressed body may become: 64 times the largest SQS message."""
 WRAPPERS_MAX = 3
-"""EventBridge through SNS, and that out of a dead letter: deeper wrapping is nobody's flow."""
+"""gzip, in EventBridge or SNS, and that out of a dead letter: deeper wrapping is nobody's flow."""
+GZIP_IN_BASE64 = "H4sI"
+"""gzip's first three bytes (1f 8b 08): nothing else that we take begins so."""
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 WRAPPER_MARKS = ('"TopicArn"', '"detail-type"', f'"{MARKER}"')
 
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -52,15 +55,20 @@ class Opened:
                 self.wrong.append((row, index, code))
 
 
-def open_bodies(bodies: Sequence[str]) -> Opened:
-    """Open every body of a raw file."""
+def open_bodies(bodies: Sequence[str], *, bytes_max: int = EXPANDED_BYTES_MAX) -> Opened:
+    """Open every body of a raw file. Raises RejectedError when all of them together expand beyond `bytes_max`."""
     opened = Opened()
+    total = 0
     candidates: list[tuple[int, list[str]]] = []
     for row, body in enumerate(bodies):
         try:
-            candidates.append((row, _records(body)))
+            records = _records(body)
+            candidates.append((row, records))
+            total += sum(map(len, records))
         except _BodyError as wrong:
             opened.wrong.append((row, 0, wrong.code))
+        if total > bytes_max:
+            raise RejectedError("too_large", f"the file's bodies expand to more than {bytes_max} bytes")
     if _all_objects(record for _, records in candidates for record in records):
         for row, records in candidates:
             opened.rows.extend([row] * len(records))
@@ -79,15 +87,14 @@ class _BodyError(Exception):
 
 
 def _records(body: str, wrappers: int = 0) -> list[str]:
+    if wrappers > WRAPPERS_MAX:
+        raise _BodyError("bad_envelope")
     text = body.strip(" \t\r\n")
-    if not text.startswith(("{", "[")):
-        # Neither object, array nor base64: one wrong record, so that it is judged and counted.
-        return _records(_expanded(text), wrappers) if _might_be_base64(text) else [text]
+    if text.startswith(GZIP_IN_BASE64) and ("\n" not in text or BASE64.fullmatch(text)):
+        return _records(_expanded(text), wrappers + 1)
     if any(mark in text for mark in WRAPPER_MARKS):
         inner = _unwrapped(text)
         if inner is not None:
-            if wrappers == WRAPPERS_MAX:
-                raise _BodyError("bad_envelope")
             return _records(inner, wrappers + 1)
     if text.startswith("["):
         return _elements(text)
@@ -110,25 +117,21 @@ def _lines(text: str) -> list[str]:
     return [text]
 
 
-def _might_be_base64(text: str) -> bool:
-    """gzip's first three bytes (1f 8b 08) in base64: nothing else that we take begins so."""
-    return text.startswith("H4sI")
-
-
 def _expanded(text: str) -> str:
+    """The text of one or several gzip members in base64."""
     try:
-        packed = base64.b64decode(text, validate=True)
-        unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        plain = unpacking.decompress(packed, EXPANDED_BYTES_MAX)
-    except (binascii.Error, ValueError, zlib.error):
-        raise _BodyError("bad_encoding") from None
-    if unpacking.unconsumed_tail:
-        raise _BodyError("too_large")
-    if not unpacking.eof:
-        raise _BodyError("bad_encoding")
-    try:
+        packed = base64.b64decode("".join(text.split()), validate=True)
+        plain = bytearray()
+        while packed:
+            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            plain += member.decompress(packed, EXPANDED_BYTES_MAX + 1 - len(plain))
+            if len(plain) > EXPANDED_BYTES_MAX:
+                raise _BodyError("too_large")
+            if not member.eof:
+                raise _BodyError("bad_encoding")
+            packed = member.unused_data
         return plain.decode("utf-8")
-    except UnicodeDecodeError:
+    except (binascii.Error, ValueError, zlib.error):
         raise _BodyError("bad_encoding") from None
 
 
@@ -195,7 +198,7 @@ def _fault(record: str) -> Code | None:
 def _depth(record: str) -> int:
     """The deepest nesting; brackets inside strings do not count."""
     deepest = depth = 0
-    for mark in re.finditer(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', record):
+    for mark in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', record):
         if mark[0] in "[{":
             depth += 1
             deepest = max(deepest, depth)

@@ -20,8 +20,8 @@ from service.core.events import FileRefined, RecordsRejected
 from service.core.layer import Outcome
 from service.core.model import Batch, Held, Message, Outgoing, Sorted
 from service.core.notice import File, FileNotice
-from service.core.ports import Means, Queue
-from service.core.zones import Zone, confined, refined_key
+from service.core.ports import Letters, Means, Queue
+from service.core.zones import Place, Zone, raw_place, refined_key
 from service.refine.compile import Program
 from service.refine.execute import Keys, Rejection, judge
 from service.refine.write import Part, parts
@@ -30,9 +30,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class RefineLimits:
-    """`memory_bytes_max` is DuckDB's for one file; `partitions_max` is the most files that one notice names."""
+class RefineTerms:
+    """`memory_bytes_max` is for one file; `partitions_max` is the most files that one notice names."""
 
+    keys: Keys
     memory_bytes_max: int
     partitions_max: int
 
@@ -47,16 +48,16 @@ class Refine:
         programs: Mapping[str, Program],
         *,
         zones: tuple[Zone, Zone],
-        queues: tuple[Queue, Queue],
-        keys: Keys,
-        limits: RefineLimits,
+        load_queue: Queue,
+        letters: Letters,
+        terms: RefineTerms,
         means: Means,
     ) -> None:
         self._programs = programs
         self._raw, self._refined = zones
-        self._load_queue, self._dead = queues
-        self._keys = keys
-        self._limits = limits
+        self._load_queue = load_queue
+        self._letters = letters
+        self._terms = terms
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
@@ -64,7 +65,8 @@ class Refine:
         notice = FileNotice.from_json(message.body)
         if notice.zone != self._raw.name:
             raise RejectedError("bad_notice", f"only notices about the {self._raw.name} zone are taken on this queue")
-        confined(self._raw, (file.uri for file in notice.files))
+        if any(raw_place(self._raw, file.uri).dataset != notice.dataset for file in notice.files):
+            raise RejectedError("bad_notice", "the notice names another dataset's file")
         if notice.dataset not in self._programs:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
         return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
@@ -84,12 +86,15 @@ class Refine:
         began = self._means.clock.monotonic()
         program = self._programs[notice.dataset]
         raw = await self._means.store.get(file.uri)
-        judged = await self._means.threads.run(judge, raw, file.uri, program, self._keys, self._limits.memory_bytes_max)
+        judged = await self._means.threads.run(
+            judge, raw, file.uri, program, self._terms.keys, self._terms.memory_bytes_max
+        )
         await self._send_letters(program, file, judged.rejections)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
-        files = await self._means.fan_out.run(self._store(part, notice, program) for part in made)
-        for some in _slices(files, self._limits.partitions_max):
-            await self._load_queue.send([Outgoing(self._announcement(notice, program, some).to_json())])
+        place = raw_place(self._raw, file.uri)
+        files = await self._means.fan_out.run(self._store(part, place, program) for part in made)
+        for some in _slices(files, self._terms.partitions_max):
+            await self._load_queue.send([Outgoing(self._announcement(place, program, some).to_json())])
         self._means.emit(
             FileRefined(
                 dataset=notice.dataset,
@@ -119,13 +124,12 @@ class Refine:
             for rejection in rejections
             for places in _slices(rejection.places, PLACES_MAX)
         ]
-        if letters:
-            await self._dead.send([letter.outgoing() for letter in letters])
+        await self._letters.send(letters)
         for letter in letters:
             self._means.emit(RecordsRejected(self.name, letter.dataset, letter.code, len(letter.places)))
 
-    async def _store(self, part: Part, notice: FileNotice, program: Program) -> File:
-        key = refined_key(notice.dataset, part.partition, notice.batch_id, program.dataset.definition)
+    async def _store(self, part: Part, place: Place, program: Program) -> File:
+        key = refined_key(place.dataset, part.partition, place.batch_id, program.dataset.definition)
         stored = await self._means.store.put_new(self._refined.uri(key), part.body)
         return File(
             uri=stored.uri,
@@ -136,13 +140,13 @@ class Refine:
             event_time_max=part.event_time_max,
         )
 
-    def _announcement(self, notice: FileNotice, program: Program, files: Sequence[File]) -> FileNotice:
+    def _announcement(self, place: Place, program: Program, files: Sequence[File]) -> FileNotice:
         return FileNotice(
-            dataset=notice.dataset,
+            dataset=place.dataset,
             zone=self._refined.name,
             files=files,
             columns=program.dataset.stored_columns,
-            batch_id=notice.batch_id,
+            batch_id=place.batch_id,
             definition=program.dataset.definition,
             produced_at=self._means.clock.now(),
         )

@@ -38,7 +38,9 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self._settled = counter("messages_settled", "Messages settled as done", [*layer, *dataset])
+        self._settled = counter(
+            "messages_settled", "Messages settled: done, or rejected after their dead letter", [*layer, *dataset]
+        )
         self._landed = counter("messages_landed", "Messages stored in raw objects", dataset)
         self._landed_bytes = counter("raw_bytes_stored", "Bytes of raw objects", dataset)
         self._opened = counter("records_opened", "Records found in raw objects", dataset)

@@ -24,12 +24,16 @@ class _Stored:
 
 
 class FakeQueue:
-    """A standard queue: an older receipt neither deletes nor hides, and says nothing about it."""
+    """A standard queue: an older receipt neither deletes nor hides, and says nothing about it.
+
+    One that was never handed out is refused.
+    """
 
     def __init__(self, name: str, journal: Journal) -> None:
         self.name = name
         self._journal = journal
         self._stored: dict[str, _Stored] = {}
+        self._handed_out: set[str] = set()
         self._numbers = itertools.count(1)
         self._arrived = asyncio.Event()
 
@@ -73,7 +77,7 @@ class FakeQueue:
         with self._journal.act(f"{self.name} delete {len(receipts)}"):
             for stored in self._owned(receipts):
                 del self._stored[stored.message_id]
-        return []
+        return self._strange(receipts)
 
     async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
         """Change visibility; on a receipt that has expired it says OK and does nothing, as SQS does."""
@@ -83,7 +87,7 @@ class FakeQueue:
                 if stored.visible_at > now:
                     stored.visible_at = now + seconds
             self._arrived.set()
-        return []
+        return self._strange(receipts)
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Take all messages."""
@@ -97,6 +101,7 @@ class FakeQueue:
         stored.visible_at = visible_at
         stored.receives += 1
         stored.receipt = f"{stored.message_id}#{stored.receives}"
+        self._handed_out.add(stored.receipt)
         return Message(
             message_id=stored.message_id,
             body=stored.outgoing.body,
@@ -110,6 +115,9 @@ class FakeQueue:
     def _owned(self, receipts: Sequence[str]) -> list[_Stored]:
         wanted = set(receipts)
         return [stored for stored in self._stored.values() if stored.receipt in wanted]
+
+    def _strange(self, receipts: Sequence[str]) -> list[str]:
+        return [receipt for receipt in receipts if receipt not in self._handed_out]
 
 
 def _now() -> datetime:

@@ -1,14 +1,16 @@
 """A warehouse in memory, for the `Warehouse` port: it answers by statement name, and keeps rows only at COMMIT.
 
-It does what the statements mean, with Redshift's rules that matter here: COPY reads the manifest's objects, all or
-nothing; keys are not enforced; a transaction that does not commit leaves nothing.
+It does what the statements mean, with Redshift's rules that matter here: a locked ledger makes the next transaction
+wait for the end of this one; COPY reads the manifest's objects, all or nothing; keys are not enforced; a transaction
+that does not commit leaves nothing.
 """
 
+import asyncio
 import io
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,7 @@ _TIME = re.compile(r'TO_CHAR\("(\w+)"')
 class _State:
     tables: dict[str, list[Row]] = field(default_factory=dict)
     ledger: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
 
 class FakeWarehouse:
@@ -54,24 +57,28 @@ class FakeWarehouse:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Everything or nothing."""
-        session = _FakeSession(self._journal, self._store, self.refuse, self._state)
-        self._journal.before("warehouse begin")
-        yield session
-        with self._journal.act("warehouse commit"):
-            for dataset, rows in session.inserted.items():
-                self._state.tables.setdefault(dataset, []).extend(rows)
-            for dataset, entries in session.entries.items():
-                known = self._state.ledger.setdefault(dataset, {})
-                assert not set(entries) & set(known), "a file is in the ledger twice"
-                known.update(entries)
+        async with AsyncExitStack() as locks:
+            session = _FakeSession(self._journal, self._store, self.refuse, self._state, locks)
+            self._journal.before("warehouse begin")
+            yield session
+            with self._journal.act("warehouse commit"):
+                for dataset, rows in session.inserted.items():
+                    self._state.tables.setdefault(dataset, []).extend(rows)
+                for dataset, entries in session.entries.items():
+                    known = self._state.ledger.setdefault(dataset, {})
+                    assert not set(entries) & set(known), "a file is in the ledger twice"
+                    known.update(entries)
 
 
 class _FakeSession:
-    def __init__(self, journal: Journal, store: FakeStore, refuse: set[str], state: _State) -> None:
+    def __init__(
+        self, journal: Journal, store: FakeStore, refuse: set[str], state: _State, locks: AsyncExitStack
+    ) -> None:
         self._journal = journal
         self._store = store
         self._refuse = refuse
         self._state = state
+        self._locks = locks
         self._locked = False
         self._staged: list[Row] = []
         self._fresh: list[Row] = []
@@ -80,7 +87,12 @@ class _FakeSession:
 
     async def execute(self, statement: Statement) -> None:
         with self._journal.act(f"warehouse {statement.name}"):
-            self._execute(statement)
+            if statement.name == "ledger_lock":
+                lock = self._state.locks.setdefault(_one(_LEDGER, statement.text), asyncio.Lock())
+                await self._locks.enter_async_context(lock)
+                self._locked = True
+            else:
+                self._execute(statement)
 
     async def fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
         with self._journal.act(f"warehouse {statement.name}"):
@@ -88,8 +100,6 @@ class _FakeSession:
 
     def _execute(self, statement: Statement) -> None:
         match statement.name:
-            case "ledger_lock":
-                self._locked = True
             case "copy":
                 self._copy(statement.text)
             case "fresh_create":

@@ -100,6 +100,7 @@ def settings(**changed: object) -> Settings:
         "load_dead_queue": "load-dlq",
         "raw_zone": "s3://raw",
         "refined_zone": "s3://refined",
+        "errors_zone": "s3://errors",
         "warehouse_dsn": "postgresql://nobody@localhost/none",
         "copy_role_arn": "arn:role",
         "identity_key": KEY,

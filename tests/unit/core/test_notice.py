@@ -1,0 +1,110 @@
+"""File notices: a round trip, and everything else refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from service.core.errors import RejectedError
+from service.core.notice import FILES_MAX, File, FileNotice
+
+NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
+NOTICE = FileNotice(
+    dataset="things",
+    zone="refined",
+    files=[File("s3://b/k", '"e"', 5, 2, NOON, NOON), File("s3://b/l", '"f"', 0, 0)],
+    columns=[("id", "varchar(32)"), ("amount", "decimal(5,1)")],
+    batch_id="20240304T120000000Z-0123456789abcdef",
+    definition="0123456789ab",
+    produced_at=NOON,
+)
+Change = Callable[[dict[str, Any]], object]
+
+
+def changed(change: Change) -> str:
+    given = json.loads(NOTICE.to_json())
+    change(given)
+    return json.dumps(given)
+
+
+def refusal(body: str) -> str:
+    with pytest.raises(RejectedError) as raised:
+        FileNotice.from_json(body)
+    return raised.value.code
+
+
+@pytest.mark.parametrize("replaces", [None, "s3://raw/things/f.parquet"])
+def test_a_notice_survives_the_queue(replaces: str | None) -> None:
+    notice = replace(NOTICE, replaces=replaces)
+    assert FileNotice.from_json(notice.to_json()) == notice
+
+
+def test_a_notice_weighs_what_its_files_weigh() -> None:
+    assert NOTICE.size_bytes == 5
+
+
+def test_unknown_fields_are_ignored_so_that_a_newer_producer_may_add_some() -> None:
+    assert FileNotice.from_json(changed(lambda n: n.update(more=1))) == NOTICE
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "null", "5", "[]", "{}", "{", '{"v":1}', '"text"', "[" * 100_000, '{"v":' + "9" * 5_000 + "}"],
+)
+def test_what_is_no_notice_is_a_bad_notice(body: str) -> None:
+    assert refusal(body) == "bad_notice"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n: n.update(v=2),
+        lambda n: n.update(v="1"),
+        lambda n: n.pop("v"),
+        lambda n: n.update(files=[]),
+        lambda n: n.update(files=n["files"][:1] * (FILES_MAX + 1)),
+        lambda n: n.update(files=None),
+        lambda n: n["files"][0].pop("uri"),
+        lambda n: n["files"][0].update(uri=None),
+        lambda n: n["files"][0].update(etag=5),
+        lambda n: n["files"][0].update(rows=-1),
+        lambda n: n["files"][0].update(rows=1.5),
+        lambda n: n["files"][0].update(rows=True),
+        lambda n: n["files"][0].update(rows="1"),
+        lambda n: n["files"][0].pop("content_length_bytes"),
+        lambda n: n["files"][0].update(event_time_min="2024-03-04T12:00:00"),
+        lambda n: n["files"][0].update(event_time_min=5),
+        lambda n: n["files"][0].update(event_time_max="soon"),
+        lambda n: n.update(columns=[["id"]]),
+        lambda n: n.update(columns=[["id", 5]]),
+        lambda n: n.update(columns=5),
+        lambda n: n.update(dataset=None),
+        lambda n: n.update(zone=["refined"]),
+        lambda n: n.update(batch_id=5),
+        lambda n: n.pop("definition"),
+        lambda n: n.update(produced_at="2024-03-04"),
+        lambda n: n.pop("produced_at"),
+        lambda n: n.update(replaces=5),
+    ],
+)
+def test_a_malformed_field_is_a_bad_notice(change: Change) -> None:
+    assert refusal(changed(change)) == "bad_notice"
+
+
+@pytest.mark.parametrize("files", [["s3://b/k"], [None], [5], {"uri": "s3://b/k"}])
+def test_files_that_are_no_objects_are_a_bad_notice(files: object) -> None:
+    assert refusal(changed(lambda n: n.update(files=files))) == "bad_notice"
+
+
+@pytest.mark.parametrize("columns", [["id"], {"id": 1}, "id"])
+def test_columns_that_are_no_pairs_are_a_bad_notice(columns: object) -> None:
+    assert refusal(changed(lambda n: n.update(columns=columns))) == "bad_notice"
+
+
+def test_the_sentence_holds_no_value_of_the_body() -> None:
+    with pytest.raises(RejectedError) as raised:
+        FileNotice.from_json(changed(lambda n: n.update(produced_at="secret")))
+    assert "secret" not in raised.value.sentence

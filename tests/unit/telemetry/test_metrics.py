@@ -1,0 +1,123 @@
+"""Each event changes what it should, and nothing else."""
+
+from typing import get_args
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from service.core import events
+from service.core.events import Event
+from service.telemetry.metrics import Metrics
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Every sample that is not zero, but creation times and the buckets of histograms."""
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if float(value) and "_created" not in name and "_bucket" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "changed"),
+    [
+        (
+            events.MessagesReceived("land", 3, 70, 1.5),
+            {
+                'acequia_messages_received_total{layer="land"}': 3,
+                'acequia_message_bytes_received_total{layer="land"}': 70,
+                'acequia_message_age_at_receive_seconds_count{layer="land"}': 1,
+                'acequia_message_age_at_receive_seconds_sum{layer="land"}': 1.5,
+            },
+        ),
+        (
+            events.BatchClosed("land", "things", "age", 3, 70),
+            {'acequia_batches_closed_total{dataset="things",layer="land",reason="age"}': 1},
+        ),
+        (
+            events.BatchFinished("land", "things", 3, 0.5),
+            {
+                'acequia_messages_settled_total{dataset="things",layer="land"}': 3,
+                'acequia_batch_seconds_count{dataset="things",layer="land"}': 1,
+                'acequia_batch_seconds_sum{dataset="things",layer="land"}': 0.5,
+            },
+        ),
+        (
+            events.FileLanded("things", 3, 70),
+            {
+                'acequia_messages_landed_total{dataset="things"}': 3,
+                'acequia_raw_bytes_stored_total{dataset="things"}': 70,
+            },
+        ),
+        (
+            events.FileRefined("things", 9, 7, 2, 4, 70, 0.5),
+            {
+                'acequia_records_opened_total{dataset="things"}': 9,
+                'acequia_records_refined_total{dataset="things"}': 7,
+                'acequia_refined_files_stored_total{dataset="things"}': 4,
+                'acequia_refined_bytes_stored_total{dataset="things"}': 70,
+            },
+        ),
+        (
+            events.RecordsRejected("refine", "things", "bad_type", 2),
+            {'acequia_rejected_total{code="bad_type",dataset="things",layer="refine"}': 2},
+        ),
+        (
+            events.GroupLoaded("things", 4, 1, 9, 7, 2, 0.5),
+            {
+                'acequia_copies_total{dataset="things"}': 1,
+                'acequia_files_loaded_total{dataset="things",known="yes"}': 1,
+                'acequia_files_loaded_total{dataset="things",known="no"}': 4,
+                'acequia_rows_inserted_total{dataset="things"}': 7,
+                'acequia_rows_duplicate_total{dataset="things"}': 2,
+                'acequia_load_transaction_seconds_count{dataset="things"}': 1,
+                'acequia_load_transaction_seconds_sum{dataset="things"}': 0.5,
+            },
+        ),
+        (
+            events.GroupLoaded("things", 0, 3, 0, 0, 0, 0.5),
+            {'acequia_files_loaded_total{dataset="things",known="yes"}': 3},
+        ),
+        (
+            events.WorkFailed("load", "transient", "redshift: away", 1.0),
+            {'acequia_work_failures_total{kind="transient",layer="load"}': 1},
+        ),
+        (events.LayerPaused("load", "redshift: away"), {'acequia_layer_paused{layer="load"}': 1}),
+        (events.LayerResumed("load"), {}),
+        (events.MessagesReleased("land", 3), {'acequia_messages_released_total{layer="land"}': 3}),
+        (
+            events.SettlementFailed("land", "delete", 3),
+            {'acequia_settlement_failures_total{action="delete",layer="land"}': 3},
+        ),
+        (events.ClaimsExpired("land", 3), {'acequia_claims_expired_total{layer="land"}': 3}),
+        (events.ServiceStarted(("land",), 9100), {}),
+        (events.ServiceDraining("SIGTERM", 100), {"acequia_draining": 1}),
+        (events.ServiceStopped(0), {}),
+    ],
+)
+def test_an_event_changes_its_metrics_and_no_other(event: Event, changed: dict[str, float]) -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.record(event)
+    assert samples(metrics) == changed
+
+
+def test_a_resumed_layer_is_paused_no_longer() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.record(events.LayerPaused("load", "away"))
+    metrics.record(events.LayerResumed("load"))
+    assert samples(metrics) == {}
+
+
+def test_the_scrape_says_what_a_metric_is() -> None:
+    text = generate_latest(Metrics(CollectorRegistry()).registry).decode()
+    assert "# HELP acequia_rejected_total Records and messages sent to dead letters\n" in text
+    assert "# TYPE acequia_rejected_total counter\n" in text
+    assert "acequia_draining 0.0\n" in text
+
+
+def test_there_is_a_case_here_for_every_event() -> None:
+    marks = test_an_event_changes_its_metrics_and_no_other.pytestmark  # type: ignore[attr-defined]
+    assert {type(event) for event, _ in marks[0].args[1]} == set(get_args(Event))

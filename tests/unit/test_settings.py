@@ -1,0 +1,179 @@
+"""Settings: one line for what is wrong, and no secret in it."""
+
+import os
+from base64 import b64encode
+
+import pytest
+
+from service.core.errors import SetupError
+from service.settings import Settings
+
+SECRET = b64encode(b"s" * 32).decode()
+ENOUGH = {
+    "RAW_ZONE": "s3://lake-raw/events",
+    "REFINED_ZONE": "s3://lake-refined",
+    "ERRORS_ZONE": "s3://lake-errors",
+    "WAREHOUSE_DSN": "postgresql://acequia@cluster:5439/lake",
+    "COPY_ROLE_ARN": "arn:aws:iam::123456789012:role/copy",
+    "IDENTITY_KEY": SECRET,
+    "MASK_KEY": SECRET,
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith("ACEQUIA_")]:
+        monkeypatch.delenv(variable)
+    for name, value in ENOUGH.items():
+        monkeypatch.setenv(f"ACEQUIA_{name}", value)
+
+
+def complaint() -> str:
+    with pytest.raises(SetupError) as raised:
+        Settings.from_environment()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_has_no_safe_default_is_enough() -> None:
+    settings = Settings.from_environment()
+    assert settings.layers == ("land", "refine", "load")
+    assert settings.key("identity") == settings.key("mask") == b"s" * 32
+
+
+def test_the_environment_overrides_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACEQUIA_LAYERS", "land, load")
+    monkeypatch.setenv("ACEQUIA_LAND_BATCH_SECONDS_MAX", "2.5")
+    monkeypatch.setenv("ACEQUIA_LOCAL_ANYTHING", "is the local stack's own")
+    settings = Settings.from_environment()
+    assert (settings.layers, settings.land_batch_seconds_max) == (("land", "load"), 2.5)
+
+
+@pytest.mark.parametrize("variable", ["ACEQUIA_LAYERS", "ACEQUIA_HTTP_PORT", "ACEQUIA_RECORDS_DATASET_DEFAULT"])
+def test_an_empty_variable_is_as_good_as_unset(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    without = Settings.from_environment()
+    monkeypatch.setenv(variable, "")
+    assert Settings.from_environment() == without
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("RAW_ZONE", "where raw objects go, such as s3://bank-lake-raw/events"),
+        ("REFINED_ZONE", "where refined objects go, such as s3://bank-lake-refined/events"),
+        ("ERRORS_ZONE", "where originals of large dead letters go, such as s3://bank-lake-errors/events"),
+        ("WAREHOUSE_DSN", "the warehouse, such as postgresql://acequia@cluster.example:5439/lake"),
+        ("COPY_ROLE_ARN", "the IAM role with which Redshift reads the refined zone"),
+        ("IDENTITY_KEY", "base64 of 32 random bytes that never change: they make _record_id"),
+        ("MASK_KEY", "base64 of 32 random bytes for hashed columns"),
+    ],
+)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_missing_setting_says_what_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, name: str, sentence: str, *, empty: bool
+) -> None:
+    monkeypatch.delenv(f"ACEQUIA_{name}")
+    if empty:
+        monkeypatch.setenv(f"ACEQUIA_{name}", "")
+    assert complaint() == f"ACEQUIA_{name} is not set: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("HTTP_PORT", "many", "holds 'many': input should be a valid integer, unable to parse string as an integer"),
+        ("HTTP_PORT", "65536", "holds '65536': input should be less than or equal to 65535"),
+        ("HTTP_PORT", "-1", "holds '-1': input should be greater than or equal to 0"),
+        ("POLL_SECONDS", "21", "holds '21': input should be less than or equal to 20"),
+        ("POLL_SECONDS", "1.5", "holds '1.5': input should be a valid integer, unable to parse string as an integer"),
+        ("LAND_BATCH_SECONDS_MAX", "0", "holds '0': input should be greater than 0"),
+        ("LAND_BATCH_SECONDS_MAX", "soon", "holds 'soon': input should be a valid number, unable to parse "),
+        ("LAND_BATCH_RECORDS_MAX", "0", "holds '0': input should be greater than or equal to 1"),
+        ("LAND_BATCH_BYTES_MAX", "1023", "holds '1023': input should be greater than or equal to 1024"),
+        ("DRAIN_SECONDS_MAX", "0", "holds '0': input should be greater than 0"),
+        ("WAREHOUSE_TLS", "maybe", "holds 'maybe': input should be 'verify' or 'off'"),
+        ("LOG_LEVEL", "INFO", "holds 'INFO': input should be 'debug', 'info', 'warning' or 'error'"),
+        ("LAYERS", "land,lod", "holds 'lod': input should be 'land', 'refine' or 'load'"),
+        ("RAW_ZONE", "lake/raw", "holds 'lake/raw': a zone is written s3://bucket/prefix"),
+        ("REFINED_ZONE", "https://x/y", "holds 'https://x/y': a zone is written s3://bucket/prefix"),
+        ("RECORDS_DATASET_DEFAULT", "A-b", "holds 'A-b': a dataset's name has lower case letters, digits and _"),
+        ("IDENTITY_KEY", "hush hush", "holds a secret: must be base64"),
+        ("MASK_KEY", "aHVzaA==", "holds a secret: must be base64 of at least 32 random bytes"),
+    ],
+)
+def test_a_wrong_value_says_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"ACEQUIA_{name}", value)
+    assert complaint().startswith(f"ACEQUIA_{name} {sentence}")
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_KEY", "MASK_KEY"])
+@pytest.mark.parametrize("value", ["hush", "hush!", "húsh", "aHVzaA=="])
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"ACEQUIA_{name}", value)
+    assert value not in complaint()
+
+
+def test_settings_in_a_log_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACEQUIA_WAREHOUSE_PASSWORD", "hush")
+    shown = repr(Settings.from_environment())
+    assert not [secret for secret in ("hush", SECRET, "cluster:5439") if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("ACEQUIA_RAW_ZON", "ACEQUIA_RAW_ZON is not a setting: did you mean ACEQUIA_RAW_ZONE?"),
+        ("ACEQUIA_POLL_SECOND", "ACEQUIA_POLL_SECOND is not a setting: did you mean ACEQUIA_POLL_SECONDS?"),
+        ("ACEQUIA_1234567890123456789", "ACEQUIA_1234567890123456789 is not a setting"),
+    ],
+)
+def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, sentence: str) -> None:
+    monkeypatch.setenv(variable, "x")
+    assert complaint() == sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"VISIBILITY_SECONDS": "129"},
+            (
+                "ACEQUIA_VISIBILITY_SECONDS is 129, but the slowest batch needs 130: "
+                "its BATCH_SECONDS_MAX + ACEQUIA_POLL_SECONDS + 60"
+            ),
+        ),
+        ({"LOAD_BATCH_SECONDS_MAX": "531"}, "ACEQUIA_VISIBILITY_SECONDS is 600, but the slowest batch needs 601: "),
+        ({"REFINE_BATCH_SECONDS_MAX": "531"}, "ACEQUIA_VISIBILITY_SECONDS is 600, but the slowest batch needs 601: "),
+        (
+            {"DRAIN_SECONDS_MAX": "10"},
+            "ACEQUIA_DRAIN_SECONDS_MAX is 10, but a running poll alone may take ACEQUIA_POLL_SECONDS = 10",
+        ),
+        ({"LAYERS": "land,land"}, "ACEQUIA_LAYERS names a layer twice"),
+        (
+            {"LOAD_QUEUE": "acequia-refine"},
+            "the queue acequia-refine is named by two settings: each layer needs queues of its own",
+        ),
+        (
+            {"ERRORS_ZONE": "s3://lake-refined/errors"},
+            "ACEQUIA_ERRORS_ZONE holds 's3://lake-refined/errors': it lies inside ACEQUIA_REFINED_ZONE",
+        ),
+        (
+            {"ERRORS_ZONE": "s3://lake-refined/"},
+            "ACEQUIA_ERRORS_ZONE holds 's3://lake-refined/': it lies inside ACEQUIA_REFINED_ZONE",
+        ),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], sentence: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"ACEQUIA_{name}", value)
+    assert complaint().startswith(sentence)
+
+
+def test_limits_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACEQUIA_VISIBILITY_SECONDS", "130")
+    monkeypatch.setenv("ACEQUIA_DRAIN_SECONDS_MAX", "10.5")
+    assert Settings.from_environment().visibility_seconds == 130
