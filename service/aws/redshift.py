@@ -6,7 +6,7 @@ pool's reset (`RESET ALL` on Redshift) wipes session settings, so they are set a
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -69,7 +69,7 @@ class RedshiftWarehouse:
                 await session.execute(Statement("rollback", "ROLLBACK"))
                 raise
             except BaseException:
-                if not connection.is_closed():
+                with suppress(asyncpg.InterfaceError):  # lost already: the pool has taken it away
                     connection.terminate()
                 raise
             await session.execute(Statement("commit", "COMMIT"))
