@@ -1,5 +1,6 @@
 """The command line: `acequia run` is the container's process, `acequia local` the whole thing on one machine."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import uvloop
 from rich.console import Console
 
 from service import app
-from service.core.errors import SetupError
+from service.core.errors import RejectedError, SetupError, TransientError
 from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
 from service.local.processes import ChildFailedError
@@ -51,6 +52,23 @@ def run() -> None:
     if code == EXIT_LATE:  # a worker thread may still be busy; its work is repeated elsewhere
         sys.stdout.flush()
         os._exit(code)
+    raise typer.Exit(code)
+
+
+@commands.command()
+def migrate(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL; change nothing.")] = False
+) -> None:
+    """Bring the warehouse's tables to what sql/schema/ and the dataset definitions say."""
+    code = 0
+    try:
+        settings = Settings.from_environment()
+        for step in asyncio.run(app.migrate(settings, dry_run=dry_run)):
+            typer.echo(f"-- {step.title}")
+            for statement in step.statements if dry_run else ():
+                typer.echo(f"{statement.text};")
+    except* (SetupError, TransientError, RejectedError) as wrong:
+        code = _complain(wrong)
     raise typer.Exit(code)
 
 

@@ -1,9 +1,10 @@
 """The composition root: opens every client, builds every layer, hands them to the supervisor. Everything once."""
 
+import itertools
 import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,8 +17,8 @@ from service.aws.sqs import SqsQueue, queue_url
 from service.core.batching import BatchLimits
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset, load_datasets
-from service.core.errors import SetupError
-from service.core.events import Event, ServiceStarted, ServiceStopped
+from service.core.errors import SetupError, TransientError
+from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
 from service.core.layer import Layer
 from service.core.ports import Means, Queue, Warehouse
 from service.core.retry import Backoff
@@ -28,6 +29,7 @@ from service.intake.letters import DeadLetters
 from service.land.land import Land, Source
 from service.load.commit import STATEMENTS, Commit
 from service.load.load import Load
+from service.load.migrate import Migration, Step
 from service.load.statements import Statements
 from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
@@ -80,17 +82,10 @@ async def run(settings: Settings, log: Log) -> int:
                 connections_max=settings.uploads_concurrent_max * len(settings.layers) + CONNECTIONS_SPARE,
             )
         )
-        warehouse = await stack.enter_async_context(
-            open_warehouse(
-                settings.warehouse_dsn.get_secret_value(),
-                password=settings.warehouse_password.get_secret_value() if settings.warehouse_password else None,
-                tls=settings.warehouse_tls == "verify",
-                limits=WarehouseLimits(settings.warehouse_connections_max, settings.warehouse_statement_seconds_max),
-            )
-        )
+        warehouse = await stack.enter_async_context(_warehouse(settings))
         fan_out = PooledFanOut(settings.uploads_concurrent_max)
         means = Means(S3Store(clients.s3), PooledThreads(executor), fan_out, clock, emit)
-        queues = await _open_queues(settings, clients, means)
+        queues = await _reach_queues(settings, clients, means)
         workers = build(Parts(settings, datasets, queues, warehouse, means))
         started = ServiceStarted(tuple(name for name, _ in workers), port)
         code = await supervise(
@@ -98,6 +93,24 @@ async def run(settings: Settings, log: Log) -> int:
         )
     emit(ServiceStopped(code))
     return code
+
+
+async def migrate(settings: Settings, *, dry_run: bool) -> list[Step]:
+    """Bring the warehouse's tables to what the files and definitions say, or only tell what that would take."""
+    datasets = load_datasets(settings.datasets_directory)
+    async with _warehouse(settings) as warehouse:
+        migration = Migration(settings.sql_directory, datasets, warehouse)
+        now = SystemClock().now()
+        return await (migration.plan(now) if dry_run else migration.run(now))
+
+
+def _warehouse(settings: Settings) -> AbstractAsyncContextManager[Warehouse]:
+    return open_warehouse(
+        settings.warehouse_dsn.get_secret_value(),
+        password=settings.warehouse_password.get_secret_value() if settings.warehouse_password else None,
+        tls=settings.warehouse_tls == "verify",
+        limits=WarehouseLimits(settings.warehouse_connections_max, settings.warehouse_statement_seconds_max),
+    )
 
 
 def build(parts: Parts) -> list[tuple[str, Worker]]:
@@ -197,6 +210,19 @@ def _limits(settings: Settings, name: LayerName) -> IntakeLimits:
         messages_max=settings.messages_inflight_max,
         backoff=Backoff(RETRY_FIRST_SECONDS, settings.retry_seconds_max, random.Random()),  # noqa: S311 (jitter)
     )
+
+
+async def _reach_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
+    """The same, waiting for as long as SQS is out of reach: a restart would not bring it nearer."""
+    backoff = Backoff(RETRY_FIRST_SECONDS, settings.retry_seconds_max, random.Random())  # noqa: S311 (jitter)
+    for attempt in itertools.count(1):
+        try:
+            return await _open_queues(settings, clients, means)
+        except TransientError as down:
+            wait = backoff.seconds(attempt)
+            means.emit(WorkFailed("start", "transient", str(down), wait))
+            await means.clock.sleep(wait)
+    raise AssertionError
 
 
 async def _open_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:

@@ -10,6 +10,7 @@ import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -61,6 +62,18 @@ def _key(given: SecretStr) -> SecretStr:
     return given
 
 
+def _dsn(given: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(given.get_secret_value())
+        complete = parts.username and parts.hostname and parts.port and parts.path.strip("/")
+    except ValueError:
+        complete = None
+    if not complete or parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be postgresql://user@host:5439/database")
+    return given
+
+
+Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 ZoneUri = Annotated[str, AfterValidator(_zone)]
 SecretKey = Annotated[SecretStr, AfterValidator(_key)]
 Seconds = Annotated[float, Field(gt=0, le=43_200)]
@@ -89,7 +102,7 @@ class Settings(BaseSettings):
     refined_zone: ZoneUri
     errors_zone: ZoneUri
 
-    warehouse_dsn: SecretStr
+    warehouse_dsn: Dsn
     warehouse_password: SecretStr | None = None
     warehouse_tls: Literal["verify", "off"] = "verify"
     warehouse_connections_max: Annotated[int, Field(ge=1, le=50)] = 4

@@ -13,6 +13,8 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from service.aws.faults import aws_faults
+
 AwsClient = Any
 """aiobotocore makes a client's methods at run time, from the service's model."""
 
@@ -40,11 +42,13 @@ async def open_clients(*, pollers: int, poll_seconds: int, connections_max: int)
     async with AsyncExitStack() as stack:
         polling = _config(pollers + 1, poll_seconds + POLL_MARGIN_SECONDS)
         calls = _config(connections_max, READ_SECONDS_MAX)
-        yield Clients(
-            polling=await stack.enter_async_context(session.create_client("sqs", config=polling)),
-            sqs=await stack.enter_async_context(session.create_client("sqs", config=calls)),
-            s3=await stack.enter_async_context(session.create_client("s3", config=calls)),
-        )
+        with aws_faults("aws", "open the clients"):
+            clients = Clients(
+                polling=await stack.enter_async_context(session.create_client("sqs", config=polling)),
+                sqs=await stack.enter_async_context(session.create_client("sqs", config=calls)),
+                s3=await stack.enter_async_context(session.create_client("s3", config=calls)),
+            )
+        yield clients
 
 
 def _config(connections_max: int, read_seconds: float) -> AioConfig:

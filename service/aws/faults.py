@@ -8,7 +8,15 @@ from contextlib import contextmanager
 
 import aiohttp
 import asyncpg
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    InvalidConfigError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
 
 from service.core.errors import AcequiaError, RejectedError, SetupError, TransientError
 
@@ -31,6 +39,17 @@ FORBIDDEN = {
 }
 
 
+REFUSED = {
+    "InvalidMessageContents",
+    "MissingParameter",
+    "InvalidParameterValue",
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "BatchRequestTooLong",
+    "AWS.SimpleQueueService.InvalidBatchEntryId",
+}
+"""What no second try will change. None of ours should ever be; if one is, the layer waits for an operator."""
+
+
 @contextmanager
 def aws_faults(dependency: str, action: str) -> Iterator[None]:
     """Around one call: whatever it raises comes out as one of our kinds. `action` is a verb and a name, no value."""
@@ -40,6 +59,11 @@ def aws_faults(dependency: str, action: str) -> Iterator[None]:
         raise
     except (NoCredentialsError, PartialCredentialsError) as wrong:
         raise SetupError(f"{dependency}: no AWS credentials to {action}: give the task a role") from wrong
+    except NoRegionError as wrong:
+        raise SetupError("no AWS region: set AWS_REGION or AWS_DEFAULT_REGION") from wrong
+    except (ParamValidationError, InvalidConfigError) as wrong:
+        name = type(wrong).__name__
+        raise SetupError(f"{dependency}: cannot {action}: the SDK refuses our settings ({name})") from wrong
     except ClientError as wrong:
         raise _client_error(dependency, action, code_of(wrong)) from wrong
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as wrong:
@@ -58,16 +82,33 @@ def _client_error(dependency: str, action: str, code: str) -> AcequiaError:
         return SetupError(f"{dependency}: cannot {action}: the bucket does not exist")
     if code in MISSING_OBJECT:
         return RejectedError("missing_object", "nothing lies at the object's address")
+    if code in REFUSED:
+        return SetupError(f"{dependency}: could not {action}: a message of ours was refused ({code})")
     if code in FORBIDDEN:
         return SetupError(f"{dependency}: not allowed to {action} ({code}): check the task role's policy")
     return TransientError(dependency, f"could not {action} ({code})")
 
 
-SERIALIZATION = "1023"
-"""Redshift's serializable isolation violation: this message under SQLSTATE XX000."""
-TRANSIENT_CLASSES = {"08", "40", "53", "55", "57", "58"}
+TRANSIENT_CLASSES = {"08", "25", "40", "53", "54", "55", "57", "58"}
 DATA_CLASSES = {"22", "23"}
-SETUP_CLASSES = {"28", "3D", "3F", "42", "0A"}
+SERIALIZATION = "1023"
+"""Redshift's serializable isolation violation: this is the whole message, under SQLSTATE XX000."""
+
+# Redshift reports nearly everything as XX000, so that only its own words tell which kind it is. They are looked at
+# here and nowhere else; what is not listed makes the layer wait and show the words, because waiting loses nothing.
+TRANSIENT_WORDS = ("disk full", "resize mode", "is being resized", "wlm", "concurrent ddl")
+SETUP_WORDS = ("access denied", "not authorized", "s3serviceexception", "assume role")
+DATA_WORDS = (
+    "spectrum scan error",
+    "length of the data column",
+    "incompatible parquet schema",
+    "unmatched number of columns",
+    "cannot insert a null value",
+    "numeric data overflow",
+    "string value exceeds",
+    "file entry does not have",
+    "json",
+)
 
 
 @contextmanager
@@ -83,14 +124,18 @@ def warehouse_faults(action: str) -> Iterator[None]:
 
 def _postgres_error(action: str, wrong: asyncpg.PostgresError) -> AcequiaError:
     state = str(wrong.sqlstate or "XX000")
-    kind = state[:2]
-    if kind in TRANSIENT_CLASSES or (state == "XX000" and _message(wrong) == SERIALIZATION):
-        return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
-    if kind in DATA_CLASSES:
+    message = _message(wrong)
+    words = f"{message} {wrong.detail or ''}".lower()
+    if state[:2] in DATA_CLASSES:
         return RejectedError("load_refused", f"the warehouse refused the data ({type(wrong).__name__}, {state})")
-    if kind in SETUP_CLASSES:
-        return SetupError(f"warehouse: cannot {action}: {_message(wrong)} (SQLSTATE {state})")
-    return RejectedError("load_refused", f"the warehouse refused the data: {_message(wrong)} ({state})")
+    if state[:2] in TRANSIENT_CLASSES:
+        return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
+    if state[:2] == "XX":
+        if message == SERIALIZATION or any(word in words for word in TRANSIENT_WORDS):
+            return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
+        if not any(word in words for word in SETUP_WORDS) and any(word in words for word in DATA_WORDS):
+            return RejectedError("load_refused", f"the warehouse refused the data: {message} ({state})")
+    return SetupError(f"warehouse: cannot {action}: {message} (SQLSTATE {state})")
 
 
 def _message(wrong: asyncpg.PostgresError) -> str:

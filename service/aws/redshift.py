@@ -77,6 +77,12 @@ class RedshiftWarehouse:
             with warehouse_faults("release"):
                 await self._pool.release(connection)
 
+    async def run(self, statement: Statement) -> None:
+        """One statement, committed by itself."""
+        with warehouse_faults(statement.name):
+            async with self._pool.acquire() as connection:
+                await connection.execute(statement.text, timeout=self._limits.answer_seconds_max)
+
 
 @asynccontextmanager
 async def open_warehouse(

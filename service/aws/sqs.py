@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from service.aws.clients import AwsClient
 from service.aws.faults import aws_faults
-from service.core.errors import TransientError
+from service.core.errors import SetupError, TransientError
 from service.core.model import Attribute, Message, Outgoing
 from service.core.ports import Clock, FanOut
 
@@ -92,6 +92,9 @@ class SqsQueue:
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 answer = await self._calls.send_message_batch(QueueUrl=self._url, Entries=entries)
         failed = answer.get("Failed", [])
+        refused = [entry for entry in failed if entry.get("SenderFault")]
+        if refused:
+            raise SetupError(f"sqs: {self.name} refused a message of ours ({refused[0].get('Code')})")
         if failed:
             raise TransientError("sqs", f"{self.name} did not take {len(failed)} messages ({failed[0].get('Code')})")
 
@@ -147,7 +150,11 @@ def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
 
 
 def _size_bytes(message: Outgoing) -> int:
-    parts = [message.body]
+    parts: list[str | bytes] = [message.body]
     for name, one in message.attributes.items():
-        parts += [name, one.type, one.value if isinstance(one.value, str) else one.value.decode("latin-1")]
-    return sum(len(part.encode("utf-8", "surrogatepass")) for part in parts) + ENTRY_OVERHEAD_BYTES
+        parts += [name, one.type, one.value]
+    return sum(map(_bytes, parts)) + ENTRY_OVERHEAD_BYTES
+
+
+def _bytes(part: str | bytes) -> int:
+    return len(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part)

@@ -40,6 +40,7 @@ _TOP = {
     "event_time_oldest",
     "event_time_future_days_max",
     "column",
+    "diststyle",
 }
 _COLUMN = {"name", "path", "type", "required", "mask", "too_long"}
 
@@ -80,6 +81,7 @@ class Dataset:
     event_time_oldest: date
     event_time_future_days_max: int
     columns: tuple[Column, ...]
+    diststyle: str
     definition: str
 
     @property
@@ -142,6 +144,7 @@ class _Reader:
             event_time_oldest=self._oldest(),
             event_time_future_days_max=self._future_days(),
             columns=columns,
+            diststyle=self._diststyle(names),
             definition=self._hash(),
         )
 
@@ -207,6 +210,12 @@ class _Reader:
             self._wrong(f"event_time_future_days_max is a whole number of days, 0 to {FUTURE_DAYS_MAX}")
         return days
 
+    def _diststyle(self, names: Mapping[str, Column]) -> str:
+        style = self._given.get("diststyle", "auto")
+        if style not in ("auto", "even", "all") and style not in names:
+            self._wrong('diststyle is "auto", "even", "all", or the column whose values are kept together')
+        return str(style)
+
     def _text(self, field: str) -> str:
         value = self._given.get(field)
         if not isinstance(value, str):
@@ -227,7 +236,8 @@ class _Reader:
             self._wrong(f"{here}{unknown[0]!r} is not known; use {', '.join(sorted(allowed))}")
 
     def _hash(self) -> str:
-        canonical = json.dumps([COMPILER, self._given], sort_keys=True, default=str)
+        shaping = {field: value for field, value in self._given.items() if field != "diststyle"}
+        canonical = json.dumps([COMPILER, shaping], sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def _wrong(self, sentence: str) -> NoReturn:

@@ -125,6 +125,10 @@ class Warehouse(Protocol):
         """Begin; commit at the end of the block; roll back when it raises. A lost connection rolls back by itself."""
         ...
 
+    async def run(self, statement: Statement) -> None:
+        """One statement outside a transaction, for those that Redshift takes in no other way."""
+        ...
+
 
 class Letters(Protocol):
     """The way to a layer's dead-letter queue."""

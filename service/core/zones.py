@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from service.core.errors import RejectedError
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 KEY = re.compile(r"[A-Za-z0-9_.=-]+(?:/[A-Za-z0-9_.=-]+)*")
 """What our own keys are made of: no empty part, nothing that a shell, a URL or SQL would read twice."""
 _DATASET, _DAY = r"(?P<dataset>[a-z][a-z0-9_]*)", r"dt=\d{4}-\d\d-\d\d"
@@ -29,9 +30,12 @@ class Zone:
     def parse(cls, name: str, uri: str) -> "Zone":
         """Read `s3://bucket/prefix`; raises ValueError with a sentence where it is something else."""
         parts = urlsplit(uri)
-        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        prefix = parts.path.strip("/")
+        if parts.scheme != "s3" or not BUCKET.fullmatch(parts.netloc) or parts.query or parts.fragment:
             raise ValueError("a zone is written s3://bucket/prefix")
-        return cls(name, parts.netloc, parts.path.strip("/"))
+        if prefix and not KEY.fullmatch(prefix):
+            raise ValueError("a zone's prefix has letters, digits and _ . = - between its slashes")
+        return cls(name, parts.netloc, prefix)
 
     def uri(self, key: str) -> str:
         """The full address of a key under this zone."""

@@ -15,7 +15,7 @@ from service.core.batching import BatchLimits
 from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError, SetupError, TransientError
 from service.core.events import BatchClosed, BatchFinished, MessagesReceived, RecordsRejected
-from service.core.layer import Layer
+from service.core.layer import Layer, Outcome
 from service.core.model import Batch, Message
 from service.core.ports import Clock, Emit, Letters, Queue
 from service.core.retry import Backoff
@@ -180,10 +180,12 @@ class Intake(Generic[T]):
     async def _work(self, batch: Batch[T]) -> None:
         began = self._clock.monotonic()
         attempt = 0
+        outcome: Outcome[T] | None = None
         try:
             while True:  # ends with the batch settled, or left for `run` to give back because we stop
                 try:
-                    await self._handle(batch)
+                    outcome = outcome or await self._layer.handle(batch)
+                    await self._settle(batch, outcome)
                     break
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
@@ -196,8 +198,7 @@ class Intake(Generic[T]):
             self._settled.set()
         self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
 
-    async def _handle(self, batch: Batch[T]) -> None:
-        outcome = await self._layer.handle(batch)
+    async def _settle(self, batch: Batch[T], outcome: Outcome[T]) -> None:
         await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
         rejected = {held.message.receipt for held, _ in outcome.rejected}
         await self._inflight.done([h.message.receipt for h in batch.held if h.message.receipt not in rejected])

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from service.core.errors import TransientError
+from service.core.errors import SetupError, TransientError
 from service.core.events import ClaimsExpired, MessagesReleased, SettlementFailed
 from service.core.model import Message
 from service.core.ports import Clock, Emit, Queue
@@ -57,14 +57,15 @@ class Inflight:
             self._emit(ClaimsExpired(self._layer, len(expired)))
 
     async def done(self, receipts: Sequence[str]) -> None:
-        """Delete messages whose durable effects are in place. What cannot be deleted comes again and does no harm."""
+        """Delete messages whose durable effects are in place.
+
+        What the queue does not delete comes again and does no harm. When the queue cannot be asked (TransientError,
+        SetupError) the messages stay ours, so that the caller can try again instead of working twice.
+        """
         self.let_go_expired()
         ours = [receipt for receipt in receipts if receipt in self._claims]
-        self._forget(ours)
-        try:
-            failed = len(await self._queue.delete(ours)) if ours else 0
-        except TransientError:
-            failed = len(ours)
+        failed = len(await self._queue.delete(ours)) if ours else 0
+        self._forget(receipt for receipt in ours if receipt in self._claims)
         if failed:
             self._emit(SettlementFailed(self._layer, "delete", failed))
 
@@ -77,7 +78,7 @@ class Inflight:
             return
         try:
             failed = len(await self._queue.hide(ours, 0))
-        except TransientError:
+        except (TransientError, SetupError):
             failed = len(ours)
         self._emit(MessagesReleased(self._layer, len(ours) - failed))
         if failed:
@@ -102,7 +103,7 @@ class Inflight:
             return
         try:
             failed = set(await self._queue.hide(stale, self._visibility_seconds))
-        except TransientError:
+        except (TransientError, SetupError):
             failed = set(stale)
         for receipt in stale:
             if receipt not in failed and receipt in self._claims:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from aiobotocore.session import get_session
 
 from service.aws.clients import AwsClient
+from service.aws.redshift import WarehouseLimits, open_warehouse
+from service.core.clock import SystemClock
 from service.core.datasets import Dataset
-from service.load.tables import schema_statements
+from service.load.migrate import Migration
 
 REGION = "eu-central-1"
 RECORDS, REFINE, LOAD, REPROCESS = "acequia-records", "acequia-refine", "acequia-load", "acequia-reprocess"
@@ -58,14 +59,11 @@ async def create_queues_and_zones(aws: LocalAws, buckets: Iterable[str]) -> None
         await aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
-async def create_tables(dsn: str, sql: Path, datasets: Iterable[Dataset]) -> None:
-    """Schemas, ledgers and dataset tables, from `sql/` and the definitions."""
-    connection = await asyncpg.connect(dsn, statement_cache_size=0)
-    try:
-        for statement in schema_statements(sql, datasets):
-            await connection.execute(statement.text)
-    finally:
-        await connection.close()
+async def create_tables(dsn: str, sql: Path, datasets: Mapping[str, Dataset]) -> None:
+    """Schemas, ledgers and dataset tables, as `acequia migrate` makes them."""
+    limits = WarehouseLimits(connections_max=1, statement_seconds_max=60)
+    async with open_warehouse(dsn, password=None, tls=False, limits=limits) as warehouse:
+        await Migration(sql, datasets, warehouse).run(SystemClock().now())
 
 
 async def _queue(aws: LocalAws, name: str, attributes: Mapping[str, str]) -> str:

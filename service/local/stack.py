@@ -56,7 +56,7 @@ async def backing_services(
         ):
             async with open_aws(endpoint) as aws:
                 await create_queues_and_zones(aws, ZONES.values())
-            await create_tables(dsn, sql, datasets.values())
+            await create_tables(dsn, sql, datasets)
             environment = _environment(endpoint, dsn)
             environment["ACEQUIA_DATASETS_DIRECTORY"] = str(datasets_directory)
             yield Stack(directory, endpoint, dsn, warehouse_port, environment)

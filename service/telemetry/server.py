@@ -34,7 +34,8 @@ async def serve(host: str, port: int, *, health: Health, registry: CollectorRegi
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as wrong:
-            raise SetupError(f"ACEQUIA_HTTP_PORT holds {port}: cannot listen there ({wrong.strerror})") from None
+            place = f"ACEQUIA_HTTP_HOST holds {host!r} and ACEQUIA_HTTP_PORT {port}"
+            raise SetupError(f"{place}: cannot listen there ({wrong.strerror})") from None
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()

@@ -111,7 +111,7 @@ class RealPlace:
         return sqs_queue(name, await queue_url(self.clients.sqs, name), self.clients)
 
     async def prepare(self, dataset: Dataset) -> None:
-        await create_tables(self.dsn, PROJECT / "sql", [dataset])
+        await create_tables(self.dsn, PROJECT / "sql", {dataset.name: dataset})
 
     async def rows(self, dataset: Dataset) -> list[dict[str, Any]]:
         return await self.fetch(f'SELECT * FROM lake."{dataset.name}" ORDER BY event_id')

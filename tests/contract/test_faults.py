@@ -189,7 +189,24 @@ def test_a_serializable_isolation_violation_may_pass_the_next_time(detail: str) 
 
 def test_a_number_in_another_message_is_no_isolation_violation() -> None:
     found = _raised(warehouse_faults("copy"), _postgres_error("XX000", "row 1023 of the file"))
-    assert type(found) is RejectedError
+    assert type(found) is SetupError
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Disk Full", TransientError),
+        ("Cannot execute write query because system is in resize mode", TransientError),
+        ("S3ServiceException: Access Denied, Status 403", SetupError),
+        ("Spectrum Scan Error", RejectedError),
+        ("Cannot insert a NULL value into column id", RejectedError),
+        ("Assert", SetupError),
+    ],
+)
+def test_what_redshift_calls_internal_is_told_apart_by_its_words_and_the_unknown_waits(
+    message: str, kind: type[Exception]
+) -> None:
+    assert type(_raised(warehouse_faults("copy"), _postgres_error("XX000", message))) is kind
 
 
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22P02", "23502", "23505"])

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -312,9 +311,6 @@ class TestRedshiftAlone:
         with pytest.raises(SetupError, match=r"cannot ledger_lock: .*load_ledger_nowhere.*42P01"):
             await loading.load(file)
 
-    @pytest.mark.xfail(
-        strict=True, raises=asyncpg.InterfaceError, reason="transaction() terminates a connection that is gone already"
-    )
     async def test_a_session_that_is_cut_is_an_outage_and_the_next_try_loads(
         self, loading: Loading, real: RealPlace
     ) -> None:

@@ -70,6 +70,12 @@ class FakeWarehouse:
                     known.update(entries)
 
 
+    async def run(self, statement: Statement) -> None:
+        """Nothing of the flow runs outside a transaction; it is noted."""
+        with self._journal.act(f"warehouse {statement.name}"):
+            return
+
+
 class _FakeSession:
     def __init__(
         self, journal: Journal, store: FakeStore, refuse: set[str], state: _State, locks: AsyncExitStack

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from service.core.datasets import Dataset
-from service.load.tables import schema_statements, stage_type
+from service.load.statements import Statements
+from service.load.tables import TABLE_STATEMENTS, Tables, stage_type
 from service.settings import PROJECT
 
 COLUMNS = """
@@ -46,27 +47,39 @@ LEDGER = """CREATE TABLE IF NOT EXISTS "acequia"."load_ledger_things" (
   replaced bigint NOT NULL ENCODE az64,
   bytes bigint NOT NULL ENCODE az64,
   group_id varchar(64) NOT NULL ENCODE zstd,
-  loaded_at timestamp NOT NULL ENCODE az64
-) DISTSTYLE AUTO SORTKEY (loaded_at)"""
+  loaded_at timestamp NOT NULL ENCODE raw
+) DISTSTYLE AUTO COMPOUND SORTKEY (loaded_at)"""
 LEDGER_COLUMNS = "uri, etag, row_count, inserted, duplicate, replaced, bytes, group_id, loaded_at"
 
 
-def test_a_dataset_has_a_ledger_and_a_table(define: Callable[..., Dataset]) -> None:
-    made = schema_statements(PROJECT / "sql", [define(COLUMNS)])
-    assert [statement.name for statement in made] == [
-        "service_schema",
-        "lake_schema",
-        "ledger_table",
-        "dataset_table",
-        "ledger_view",
-    ]
-    assert (made[2].text, made[3].text) == (LEDGER, TABLE)
+@pytest.fixture
+def templates() -> Statements:
+    """The DDL of sql/."""
+    return Statements.load(PROJECT / "sql" / "schema" / "dataset.sql", expected=TABLE_STATEMENTS)
 
 
-def test_the_view_unites_all_ledgers_by_name(define: Callable[..., Dataset]) -> None:
-    things = define()
-    made = schema_statements(PROJECT / "sql", [things, replace(things, name="others")])
-    assert made[-1].text == (
+def test_a_dataset_has_a_ledger_and_a_table(define: Callable[..., Dataset], templates: Statements) -> None:
+    tables = Tables(templates, define(COLUMNS))
+    assert (tables.ledger_table().text, tables.dataset_table().text) == (LEDGER, TABLE)
+
+
+@pytest.mark.parametrize(
+    ("style", "text"), [("even", "DISTSTYLE EVEN COMPOUND"), ("id", 'DISTSTYLE KEY DISTKEY ("id") COMPOUND')]
+)
+def test_the_dataset_says_how_its_rows_are_distributed(
+    define: Callable[..., Dataset], templates: Statements, style: str, text: str
+) -> None:
+    dataset = replace(define(COLUMNS), diststyle=style)
+    assert text in Tables(templates, dataset).dataset_table().text
+
+
+def test_a_column_added_later_is_never_not_null(define: Callable[..., Dataset], templates: Statements) -> None:
+    added = Tables(templates, define(COLUMNS)).column_add("paid", "boolean")
+    assert added.text == 'ALTER TABLE "lake"."things" ADD COLUMN "paid" boolean ENCODE raw'
+
+
+def test_the_view_unites_all_ledgers_by_name(templates: Statements) -> None:
+    assert Tables.ledger_view(templates, ["others", "things"]).text == (
         "CREATE OR REPLACE VIEW acequia.load_ledger AS\n"
         f'SELECT \'others\' AS dataset, {LEDGER_COLUMNS} FROM "acequia"."load_ledger_others"\nUNION ALL\n'
         f'SELECT \'things\' AS dataset, {LEDGER_COLUMNS} FROM "acequia"."load_ledger_things"'

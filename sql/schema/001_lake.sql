@@ -1,0 +1,3 @@
+-- What analysts read: one table a dataset.
+
+CREATE SCHEMA IF NOT EXISTS lake;
