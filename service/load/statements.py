@@ -31,7 +31,7 @@ class Statements:
             raise SetupError(f"{path}: must hold the statements {', '.join(sorted(expected))}")
         return cls(blocks)
 
-    def render(self, name: str, **places: str) -> Statement:
+    def render(self, name: str, /, **places: str) -> Statement:
         """The statement with its places filled by SQL text that the functions below made."""
         text = self._blocks[name]
         wanted = set(_PLACE.findall(text))

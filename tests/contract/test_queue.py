@@ -164,7 +164,7 @@ async def test_a_queue_that_does_not_exist_is_an_operators_matter(real: RealPlac
 @pytest.mark.stack
 async def test_a_message_that_sqs_refuses_raises_and_those_beside_it_stay_sent(real: RealPlace) -> None:
     queue = await real.queue()
-    with pytest.raises(AcequiaError, match=f"{queue.name} did not take 1 messages"):
+    with pytest.raises(AcequiaError, match=f"{queue.name} refused a message of ours"):
         await queue.send([Outgoing("good"), Outgoing("a control character: \x01")])
     assert [message.body for message in await _receive(queue, 1)] == ["good"]
 

@@ -69,7 +69,6 @@ class FakeWarehouse:
                     assert not set(entries) & set(known), "a file is in the ledger twice"
                     known.update(entries)
 
-
     async def run(self, statement: Statement) -> None:
         """Nothing of the flow runs outside a transaction; it is noted."""
         with self._journal.act(f"warehouse {statement.name}"):

@@ -101,7 +101,7 @@ def settings(**changed: object) -> Settings:
         "raw_zone": "s3://raw",
         "refined_zone": "s3://refined",
         "errors_zone": "s3://errors",
-        "warehouse_dsn": "postgresql://nobody@localhost/none",
+        "warehouse_dsn": "postgresql://nobody@localhost:5439/none",
         "copy_role_arn": "arn:role",
         "identity_key": KEY,
         "mask_key": KEY,

@@ -103,7 +103,7 @@ def test_identity_may_be_the_content_or_the_message(tmp_path: Path, identity: st
         ('key = ["id"]', 'key = "id"', "key lists columns that have required = true"),
         ('key = ["id"]', 'key = ["card"]', "key lists columns that have required = true"),
         ('key = ["id"]', 'key = ["none"]', "key lists columns that have required = true"),
-        ('key = ["id"]', 'key = ["id"]\nkeys = 1', "'keys' is not known; use column, event_time, "),
+        ('key = ["id"]', 'key = ["id"]\nkeys = 1', "'keys' is not known; use column, diststyle, event_time, "),
         ('event_time = "at"', "", "event_time is missing or not text"),
         ('event_time = "at"', "event_time = 5", "event_time is missing or not text"),
         ('event_time = "at"', 'event_time = "id"', "event_time = 'id' must name a column of type timestamp with req"),
