@@ -27,9 +27,11 @@ from service.intake.budget import Budget
 from service.intake.consume import Intake, IntakeLimits, Queues
 from service.intake.letters import DeadLetters
 from service.land.land import Land, Source
+from service.load.catalogue import COLUMNS
 from service.load.commit import STATEMENTS, Commit
 from service.load.load import Load
 from service.load.migrate import Migration, Step
+from service.load.preflight import Preflight
 from service.load.statements import Statements
 from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
@@ -167,7 +169,9 @@ def _load(parts: Parts, refined: Zone) -> Load:
         role=parts.settings.copy_role_arn,
         means=parts.means,
     )
-    return Load(parts.datasets, refined=refined, commit=commit, means=parts.means)
+    catalogue = Statements.load(parts.settings.sql_directory / "statements" / "catalogue.sql", expected=COLUMNS)
+    preflight = Preflight(catalogue, warehouse=parts.warehouse, means=parts.means)
+    return Load(parts.datasets, refined=refined, preflight=preflight, commit=commit, means=parts.means)
 
 
 def _intake(parts: Parts, budget: Budget, layer: Layer[T], name: LayerName) -> Intake[T]:
@@ -203,10 +207,11 @@ def _limits(settings: Settings, name: LayerName) -> IntakeLimits:
     return IntakeLimits(
         batch=batch,
         one_at_a_time=name == "load",
+        interval_seconds=settings.load_copy_interval_seconds if name == "load" else 0.0,
         pollers=settings.land_pollers if name == "land" else 1,
         poll_seconds=settings.poll_seconds,
         visibility_seconds=settings.visibility_seconds,
-        batches_max=settings.batches_concurrent_max,
+        batches_max=settings.load_tables_max if name == "load" else settings.batches_concurrent_max,
         messages_max=settings.messages_inflight_max,
         backoff=Backoff(RETRY_FIRST_SECONDS, settings.retry_seconds_max, random.Random()),  # noqa: S311 (jitter)
     )

@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     load_batch_files_max: Items = 500
     load_batch_bytes_max: Bytes = 4_096 * Mebibytes
     load_batch_seconds_max: Seconds = 60
+    load_copy_interval_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10
+    load_tables_max: Annotated[int, Field(ge=1, le=50)] = 4
     visibility_seconds: Annotated[int, Field(ge=30, le=43_200)] = 600
 
     poll_seconds: Annotated[int, Field(ge=1, le=20)] = 10
@@ -156,12 +158,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations(self) -> "Settings":
-        oldest = max(self.land_batch_seconds_max, self.refine_batch_seconds_max, self.load_batch_seconds_max)
+        load_waits = max(self.load_batch_seconds_max, self.load_copy_interval_seconds)
+        oldest = max(self.land_batch_seconds_max, self.refine_batch_seconds_max, load_waits)
         needed = oldest + self.poll_seconds + LANDING_SECONDS
         if self.visibility_seconds < needed:
             raise ValueError(
                 f"ACEQUIA_VISIBILITY_SECONDS is {self.visibility_seconds}, but the slowest batch needs {needed:.0f}: "
                 "its BATCH_SECONDS_MAX + ACEQUIA_POLL_SECONDS + 60"
+            )
+        if self.warehouse_connections_max < self.load_tables_max:
+            raise ValueError(
+                f"ACEQUIA_WAREHOUSE_CONNECTIONS_MAX is {self.warehouse_connections_max}, but "
+                f"ACEQUIA_LOAD_TABLES_MAX = {self.load_tables_max} tables may load side by side"
             )
         if self.drain_seconds_max <= self.poll_seconds:
             raise ValueError(

@@ -9,7 +9,7 @@ import asyncio
 from botocore.exceptions import ClientError
 
 from service.aws.clients import AwsClient
-from service.aws.faults import aws_faults, code_of
+from service.aws.faults import MISSING_OBJECT, aws_faults, code_of
 from service.core.ports import Stored
 from service.core.zones import split_uri
 
@@ -36,6 +36,19 @@ class S3Store:
                     found = await self._client.head_object(Bucket=bucket, Key=key)
                     return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
         return Stored(uri, answer["ETag"].strip('"'), len(body))
+
+    async def describe(self, uri: str) -> Stored | None:
+        """HEAD: what lies at the address."""
+        bucket, key = split_uri(uri)
+        with aws_faults("s3", f"look at an object in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                try:
+                    found = await self._client.head_object(Bucket=bucket, Key=key)
+                except ClientError as wrong:
+                    if code_of(wrong) not in MISSING_OBJECT:
+                        raise
+                    return None
+        return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
 
     async def get(self, uri: str) -> bytes:
         """A whole object."""

@@ -64,6 +64,10 @@ class Pile(Generic[T]):
         """When the pile closes by age (monotonic seconds), or None while it is empty."""
         return self._waiting[0].since + self._limits.seconds_max if self._waiting else None
 
+    def full(self) -> bool:
+        """Whether the pile holds at least one whole batch."""
+        return self.items >= self._limits.items_max or self.size_bytes >= self._limits.bytes_max
+
     def reason(self, now: float) -> Reason | None:
         """Why the pile should close at this moment, or None."""
         if not self._waiting:

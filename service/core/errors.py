@@ -45,6 +45,10 @@ class SetupError(AcequiaError):
     """Something outside the data must be mended by an operator; the sentence says what and how."""
 
 
+class DatasetSetupError(SetupError):
+    """The same, but for one dataset alone: the others go on."""
+
+
 class RejectedError(AcequiaError):
     """This item will never pass as it is. The sentence never holds a value of the record."""
 

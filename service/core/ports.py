@@ -90,6 +90,10 @@ class ObjectStore(Protocol):
         """Store an object that never changes. Where one already lies at the address, that one is described."""
         ...
 
+    async def describe(self, uri: str) -> Stored | None:
+        """What lies at the address, without reading it; None when nothing does."""
+        ...
+
     async def get(self, uri: str) -> bytes:
         """A whole object; raises RejectedError (`missing_object`) when nothing lies there."""
         ...

@@ -42,11 +42,13 @@ class Queues:
 class IntakeLimits:
     """How a layer receives. `batches_max` are worked on side by side; `messages_max` are held at the most.
 
-    `one_at_a_time` allows a key one batch under way; what arrives meanwhile forms its next batch.
+    `one_at_a_time` allows a key one batch under way; what arrives meanwhile forms its next batch, which begins at
+    least `interval_seconds` after the last one began.
     """
 
     batch: BatchLimits
     one_at_a_time: bool
+    interval_seconds: float
     pollers: int
     poll_seconds: int
     visibility_seconds: int
@@ -67,7 +69,9 @@ class Intake(Generic[T]):
         self._budget = budget
         self._clock = clock
         self._emit = emit
-        self._gather: Gather[T] = Gather(limits.batch, one_at_a_time=limits.one_at_a_time)
+        self._gather: Gather[T] = Gather(
+            limits.batch, one_at_a_time=limits.one_at_a_time, interval_seconds=limits.interval_seconds
+        )
         self._inflight = Inflight(
             layer.name, queues.work, visibility_seconds=limits.visibility_seconds, clock=clock, emit=emit
         )
@@ -96,7 +100,7 @@ class Intake(Generic[T]):
                 dispatcher = side.create_task(self._dispatch(), name=f"{self._layer.name} dispatcher")
                 async with asyncio.TaskGroup() as polls:
                     for number in range(self._limits.pollers):
-                        polls.create_task(self._poll(), name=f"{self._layer.name} poller {number}")
+                        polls.create_task(self._poll(number), name=f"{self._layer.name} poller {number}")
                 self._received_all = True
                 self._arrived.set()
                 await dispatcher
@@ -104,11 +108,10 @@ class Intake(Generic[T]):
         finally:
             await give_back(self._inflight, RELEASE_SECONDS_MAX)
 
-    async def _poll(self) -> None:
-        attempt = 0
+    async def _poll(self, number: int) -> None:
         while not self._draining.is_set():
             self._settled.clear()
-            if not attempt and not self._room():
+            if number not in self._trouble and not self._room():
                 await _wait(self._settled, self._limits.poll_seconds)
                 continue
             asked = self._clock.monotonic()
@@ -117,15 +120,13 @@ class Intake(Generic[T]):
                     wait_seconds=self._limits.poll_seconds, visibility_seconds=self._limits.visibility_seconds
                 )
             except (TransientError, SetupError) as down:
-                attempt += 1
-                await self._trouble.wait(down, attempt)
+                await self._trouble.wait(number, down)
                 continue
-            self._trouble.over(attempt)
-            attempt = 0
+            self._trouble.over(number)
             if messages:
                 self._inflight.claim(messages, asked)
                 await self._take(messages)
-        self._trouble.over(attempt)
+        self._trouble.over(number)
 
     def _room(self) -> bool:
         held_after = len(self._inflight) + MESSAGES_A_RECEIVE_MAX * self._limits.pollers
@@ -141,7 +142,7 @@ class Intake(Generic[T]):
             except RejectedError as wrong:
                 rejected.append((message, wrong))
         self._arrived.set()
-        attempt = 0
+        work = ("reject", messages[0].receipt)
         while rejected:  # ends with the letters sent, or left for `run` to give back because we stop
             try:
                 await self._reject("", rejected)
@@ -149,9 +150,8 @@ class Intake(Generic[T]):
             except (TransientError, SetupError) as down:
                 if self._draining.is_set():
                     break
-                attempt += 1
-                await self._trouble.wait(down, attempt)
-        self._trouble.over(attempt)
+                await self._trouble.wait(work, down)
+        self._trouble.over(work)
 
     async def _dispatch(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -179,7 +179,6 @@ class Intake(Generic[T]):
 
     async def _work(self, batch: Batch[T]) -> None:
         began = self._clock.monotonic()
-        attempt = 0
         outcome: Outcome[T] | None = None
         try:
             while True:  # ends with the batch settled, or left for `run` to give back because we stop
@@ -190,11 +189,10 @@ class Intake(Generic[T]):
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
                         return
-                    attempt += 1
-                    await self._trouble.wait(down, attempt)
+                    await self._trouble.wait(batch.batch_id, down)
         finally:
             self._gather.finished(batch.key)
-            self._trouble.over(attempt)
+            self._trouble.over(batch.batch_id)
             self._settled.set()
         self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
 

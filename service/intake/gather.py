@@ -13,12 +13,14 @@ class Gather(Generic[T]):
     """What a layer holds and has not yet handed on, one pile a key.
 
     With `one_at_a_time`, a key whose last batch is still being worked on keeps collecting (group commit): what
-    arrives meanwhile forms the next group.
+    arrives meanwhile forms the next group, and the next batch of that key waits at least `interval_seconds` after it.
     """
 
-    def __init__(self, limits: BatchLimits, *, one_at_a_time: bool) -> None:
+    def __init__(self, limits: BatchLimits, *, one_at_a_time: bool, interval_seconds: float = 0.0) -> None:
         self._limits = limits
         self._one_at_a_time = one_at_a_time
+        self._interval_seconds = interval_seconds
+        self._not_before: dict[str, float] = {}
         self._piles: dict[str, Pile[Held[T]]] = {}
         self._busy: set[str] = set()
 
@@ -34,12 +36,12 @@ class Gather(Generic[T]):
         """The next batch that should close at this moment, or None. Its key is busy until `finished` is called."""
         for key, pile in self._ready():
             reason = pile.reason(now)
-            if reason is not None:
-                return self._take(key, reason)
+            if reason is not None and (drain or now >= self._not_before.get(key, now)):
+                return self._take(key, reason, now)
         if not drain and not pressure:
             return None
         largest = max(self._ready(), key=lambda entry: entry[1].size_bytes, default=None)
-        return self._take(largest[0], "drain" if drain else "memory") if largest else None
+        return self._take(largest[0], "drain" if drain else "memory", now) if largest else None
 
     def finished(self, key: str) -> None:
         """A batch of that key has been dealt with, one way or the other."""
@@ -49,13 +51,20 @@ class Gather(Generic[T]):
 
     def due_at(self) -> float | None:
         """When the next pile closes by age (monotonic seconds), or None while nothing waits for time."""
-        return min((due for _, pile in self._ready() if (due := pile.due_at()) is not None), default=None)
+        return min((self._due_at(key, pile) for key, pile in self._ready()), default=None)
+
+    def _due_at(self, key: str, pile: Pile[Held[T]]) -> float:
+        due = pile.due_at()
+        assert due is not None, "a pile that is ready holds something"
+        not_before = self._not_before.get(key, due)
+        return not_before if pile.full() else max(due, not_before)
 
     def _ready(self) -> Iterator[tuple[str, Pile[Held[T]]]]:
         return ((key, pile) for key, pile in self._piles.items() if pile and key not in self._busy)
 
-    def _take(self, key: str, reason: Reason) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
+    def _take(self, key: str, reason: Reason, now: float) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
         if self._one_at_a_time:
             self._busy.add(key)
+            self._not_before[key] = now + self._interval_seconds
         pile = self._piles[key] = self._piles.pop(key)  # to the end: a key that is always full starves no other
         return key, reason, pile.take()

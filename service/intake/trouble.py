@@ -1,9 +1,12 @@
 """A dependency is down, or an operator must act: the layer pauses, says so, waits, and tries the same work again."""
 
 import asyncio
+from collections.abc import Hashable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
 
-from service.core.errors import SetupError, TransientError
+from service.core.errors import DatasetSetupError, SetupError, TransientError
 from service.core.events import LayerPaused, LayerResumed, WorkFailed
 from service.core.ports import Emit
 from service.core.retry import Backoff
@@ -11,36 +14,46 @@ from service.core.retry import Backoff
 Down = TransientError | SetupError
 
 
+@dataclass(slots=True)
+class _Open:
+    failures: int
+    last: Down
+
+
 class Trouble:
-    """What stands in a layer's way. While anything does, the layer receives nothing new and is not ready."""
+    """What stands in a layer's way, by piece of work. While anything does, the layer is not ready and says why.
+
+    It receives nothing new meanwhile, unless only single datasets are in trouble: the others go on.
+    """
 
     def __init__(self, layer: str, *, backoff: Backoff, draining: asyncio.Event, emit: Emit) -> None:
         self._layer = layer
         self._backoff = backoff
         self._draining = draining
         self._emit = emit
-        self._open = 0
+        self._open: dict[Hashable, _Open] = {}
 
     def __bool__(self) -> bool:
-        return self._open > 0
+        return any(not isinstance(one.last, DatasetSetupError) for one in self._open.values())
 
-    async def wait(self, down: Down, attempt: int) -> None:
-        """Wait before the next try; `attempt` counts failures in a row of one piece of work. Draining cuts it short."""
-        if attempt == 1:
-            self._open += 1
-            if self._open == 1:
-                self._emit(LayerPaused(self._layer, str(down)))
-        seconds = self._backoff.seconds(attempt)
-        self._emit(
-            WorkFailed(self._layer, "setup" if isinstance(down, SetupError) else "transient", str(down), seconds)
-        )
+    def __contains__(self, work: Hashable) -> bool:
+        return work in self._open
+
+    async def wait(self, work: Hashable, down: Down) -> None:
+        """Wait before that piece of work is tried again, longer after each failure. Draining cuts it short."""
+        if not self._open:
+            self._emit(LayerPaused(self._layer, str(down)))
+        entry = self._open.setdefault(work, _Open(0, down))
+        entry.failures += 1
+        entry.last = down
+        seconds = self._backoff.seconds(entry.failures)
+        kind: Literal["setup", "transient"] = "setup" if isinstance(down, SetupError) else "transient"
+        self._emit(WorkFailed(self._layer, kind, str(down), seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._draining.wait()
 
-    def over(self, attempt: int) -> None:
-        """That piece of work got through, or was given back, after that many failures."""
-        if attempt:
-            self._open -= 1
-            if self._open == 0:
-                self._emit(LayerResumed(self._layer))
+    def over(self, work: Hashable) -> None:
+        """That piece of work got through, or was given back."""
+        if self._open.pop(work, None) is not None and not self._open:
+            self._emit(LayerResumed(self._layer))

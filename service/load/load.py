@@ -18,6 +18,7 @@ from service.core.notice import File, FileNotice
 from service.core.ports import Means
 from service.core.zones import Zone, refined_place
 from service.load.commit import Commit, Group
+from service.load.preflight import Preflight
 
 Columns = tuple[tuple[str, str], ...]
 
@@ -27,9 +28,12 @@ class Load:
 
     name = "load"
 
-    def __init__(self, datasets: Mapping[str, Dataset], *, refined: Zone, commit: Commit, means: Means) -> None:
+    def __init__(
+        self, datasets: Mapping[str, Dataset], *, refined: Zone, preflight: Preflight, commit: Commit, means: Means
+    ) -> None:
         self._datasets = datasets
         self._refined = refined
+        self._preflight = preflight
         self._commit = commit
         self._means = means
 
@@ -55,7 +59,11 @@ class Load:
         dataset = self._datasets[batch.key]
         refused: dict[str, RejectedError] = {}
         for columns, files in _by_columns([held.value for held in batch.held]).items():
-            refused |= await self._load(Group(dataset, columns, files, batch.batch_id))
+            await self._preflight.table(dataset.name, columns)
+            refused |= await self._preflight.files(files)
+            sound = [file for file in files if file.uri not in refused]
+            if sound:
+                refused |= await self._load(Group(dataset, columns, sound, batch.batch_id))
         return Outcome(
             [
                 (held, refused[bad[0]])

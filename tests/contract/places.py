@@ -78,7 +78,7 @@ class FakePlace:
         self._journal = Journal()
         self.clock = LoopClock()
         self.store = FakeStore(self._journal)
-        self.warehouse = FakeWarehouse(self._journal, self.store)
+        self.warehouse = FakeWarehouse(self._journal, self.store, ())
 
     async def queue(self) -> Queue:
         return FakeQueue("records", self._journal)

@@ -20,6 +20,12 @@ class FakeStore:
             kept = self.objects.setdefault(uri, body)
         return Stored(uri, hashlib.md5(kept).hexdigest(), len(kept))
 
+    async def describe(self, uri: str) -> Stored | None:
+        """What lies there."""
+        self._journal.before(f"describe {_short(uri)}")
+        kept = self.objects.get(uri)
+        return None if kept is None else Stored(uri, hashlib.md5(kept).hexdigest(), len(kept))
+
     async def get(self, uri: str) -> bytes:
         """A whole object."""
         self._journal.before(f"get {_short(uri)}")

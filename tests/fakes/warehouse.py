@@ -9,13 +9,14 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.core.ports import Session, Statement
 from tests.fakes.journal import Journal
@@ -40,10 +41,12 @@ class _State:
 class FakeWarehouse:
     """Tables and ledgers. `refuse` names raw files whose rows COPY refuses."""
 
-    def __init__(self, journal: Journal, store: FakeStore) -> None:
+    def __init__(self, journal: Journal, store: FakeStore, datasets: Iterable[Dataset]) -> None:
         self._journal = journal
         self._store = store
         self._state = _State()
+        self.columns = {dataset.name: list(dataset.stored_columns) for dataset in datasets}
+        """The live tables: change them to see what a loader does about it."""
         self.refuse: set[str] = set()
 
     def rows(self, dataset: str) -> list[Row]:
@@ -59,6 +62,7 @@ class FakeWarehouse:
         """Everything or nothing."""
         async with AsyncExitStack() as locks:
             session = _FakeSession(self._journal, self._store, self.refuse, self._state, locks)
+            session.columns = self.columns
             self._journal.before("warehouse begin")
             yield session
             with self._journal.act("warehouse commit"):
@@ -87,6 +91,7 @@ class _FakeSession:
         self._locked = False
         self._staged: list[Row] = []
         self._fresh: list[Row] = []
+        self.columns: dict[str, list[tuple[str, str]]] = {}
         self.inserted: dict[str, list[Row]] = {}
         self.entries: dict[str, dict[str, tuple[int, int, int]]] = {}
 
@@ -123,6 +128,8 @@ class _FakeSession:
                 assert self._locked, "the ledger is read under its lock only"
                 known = self._state.ledger.get(_one(_LEDGER, statement.text), {})
                 return [(uri,) for uri in re.findall(r"'([^']+)'", statement.text) if uri in known]
+            case "columns":
+                return [(t, n, *_catalogued(written), "YES") for t, cs in self.columns.items() for n, written in cs]
             case "copy_count":
                 return [(len(self._staged),)]
             case "fresh_counts":
@@ -153,6 +160,21 @@ class _FakeSession:
             moment = row[event_time].strftime("%Y-%m-%d %H" if hourly else "%Y-%m-%d")
             counts[row["_raw_file"], moment] = counts.get((row["_raw_file"], moment), 0) + 1
         return [(raw_file, moment, count) for (raw_file, moment), count in counts.items()]
+
+
+def _catalogued(written: str) -> tuple[str, int | None, int | None, int | None]:
+    """A type as information_schema tells it: name, length, precision, scale."""
+    kind, _, rest = written.partition("(")
+    numbers = [int(number) for number in rest.rstrip(")").split(",") if number]
+    match kind:
+        case "varchar":
+            return "character varying", numbers[0], None, None
+        case "decimal":
+            return "numeric", None, numbers[0], numbers[1]
+        case "timestamp":
+            return "timestamp without time zone", None, None, None
+        case _:
+            return kind, None, None, None
 
 
 def _one(pattern: re.Pattern[str], text: str) -> str:

@@ -59,7 +59,7 @@ class World:
         names = [name for queue in QUEUES for name in (queue, f"{queue}-dlq")]
         self.queues = {name: FakeQueue(name, self.journal) for name in names}
         self.store = FakeStore(self.journal)
-        self.warehouse = FakeWarehouse(self.journal, self.store)
+        self.warehouse = FakeWarehouse(self.journal, self.store, self.datasets.values())
 
     def send(self, *records: object, dataset: str | None = "events") -> None:
         """One message of NDJSON; text goes as it is."""
@@ -110,6 +110,7 @@ def settings(**changed: object) -> Settings:
         "land_batch_seconds_max": 5,
         "refine_batch_seconds_max": 1,
         "load_batch_seconds_max": 5,
+        "load_copy_interval_seconds": 0,
         "visibility_seconds": 120,
         "retry_seconds_max": 8,
     }

@@ -1,5 +1,8 @@
 """What the layers do to the world, and in which order."""
 
+import asyncio
+from itertools import pairwise
+
 from service.core.errors import TransientError
 from service.core.events import BatchClosed, FileRefined, GroupLoaded, LayerPaused, LayerResumed
 from service.core.model import Outgoing
@@ -23,6 +26,8 @@ def test_every_durable_effect_comes_in_its_order(world: World) -> None:
         "put refined events/dt=2025-12-02",
         "load send 1",
         "refine delete 1",
+        "warehouse columns",
+        "warehouse commit",
         "warehouse ledger_lock",
         "warehouse ledger_known",
         "put refined _manifests/events",
@@ -159,6 +164,59 @@ def test_what_arrives_during_a_copy_forms_the_next_group(world: World) -> None:
     run_virtual(main())
     groups = [e for e in world.events if isinstance(e, GroupLoaded)]
     assert [(group.files, group.known_files) for group in groups] == [(1, 0), (0, 1)]
+
+
+def test_a_table_that_lacks_a_column_holds_its_dataset_up_and_nothing_is_rejected(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        del world.warehouse.columns["events"][2]
+        world.send(event(1))
+        said = lambda: any(isinstance(e, LayerPaused) for e in world.events)  # noqa: E731
+        await live(world, until=said)
+        world.warehouse.columns["events"].insert(2, ("amount", "integer"))
+        await live(world)
+
+    run_virtual(main())
+    [paused] = [e for e in world.events if isinstance(e, LayerPaused)]
+    assert paused.reason == "warehouse: table lake.events lacks the column amount: run acequia migrate"
+    assert world.event_ids() == ["e001"]
+    assert not world.letters("load")
+
+
+def test_a_file_that_is_gone_or_another_costs_that_file_and_no_copy(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        for number in range(3):
+            world.send(event(number))
+            await live(world, until=lambda n=number: len(world.queues["load"]) > n, layers=("land", "refine"))  # type: ignore[misc]
+        first, second, _ = sorted(uri for uri in world.store.objects if uri.startswith("s3://refined/events"))
+        del world.store.objects[first]
+        world.store.objects[second] += b"more"
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e002"]
+    assert [letter["code"] for letter in world.letters("load")] == ["missing_object", "bad_file"]
+    assert world.journal.effects.count("warehouse copy") == 1
+
+
+def test_copies_of_a_table_keep_their_interval(world: World) -> None:
+    began: list[float] = []
+
+    def note(effect: str) -> None:
+        if effect == "warehouse copy":
+            began.append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        world.open()
+        world.journal.before = note
+        for number in range(5):
+            world.send(event(number))
+            await live(world, until=lambda n=number: len(world.queues["load"]) > n, layers=("land", "refine"))  # type: ignore[misc]
+        await live(world, load_batch_files_max=1, load_copy_interval_seconds=30)
+
+    run_virtual(main())
+    assert [later - earlier for earlier, later in pairwise(began)] == [30.0] * 4
 
 
 def test_draining_seals_and_lands_what_is_held_and_says_why(world: World) -> None:

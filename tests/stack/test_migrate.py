@@ -1,6 +1,6 @@
 """`acequia migrate` against the stand-in: from nothing, again, with a changed definition, and what it refuses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -31,13 +31,13 @@ required = true
 
 
 @pytest.fixture
-def environment(start: Starter) -> Iterator[Mapping[str, str]]:
+def environment(start: Starter) -> Mapping[str, str]:
     """The environment of a stack whose tables are made from other definitions."""
     stack = start("local", "--stack-only", "--env-file", "stack.env")
     stack.until("keep running")
     (start.directory / "defined").mkdir()
     pairs = dict(line.split("=", 1) for line in (start.directory / "stack.env").read_text().splitlines())
-    yield {**pairs, "ACEQUIA_DATASETS_DIRECTORY": str(start.directory / "defined")}
+    return {**pairs, "ACEQUIA_DATASETS_DIRECTORY": str(start.directory / "defined")}
 
 
 async def test_a_table_follows_its_definition_and_a_second_run_changes_nothing(
