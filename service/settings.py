@@ -143,10 +143,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _places(self) -> "Settings":
-        queues = [getattr(self, name) for name in type(self).model_fields if name.endswith("_queue")]
-        twice = sorted({queue for queue in queues if queues.count(queue) > 1})
-        if twice:
-            raise ValueError(f"the queue {twice[0]} is named by two settings: each layer needs queues of its own")
+        queues: dict[str, str] = {}
+        for field in (name for name in type(self).model_fields if name.endswith("_queue")):
+            variable, queue = f"{PREFIX}{field.upper()}", getattr(self, field)
+            if queue in queues:
+                raise ValueError(
+                    f"{variable} and {queues[queue]} both hold {queue!r}: each layer needs queues of its own"
+                )
+            queues[queue] = variable
         if len(set(self.layers)) < len(self.layers):
             raise ValueError("ACEQUIA_LAYERS names a layer twice")
         zones = [("RAW", self.raw_zone), ("REFINED", self.refined_zone), ("ERRORS", self.errors_zone)]
