@@ -87,6 +87,14 @@ class GroupLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadersMet:
+    """A load transaction waited for the ledger's lock: another loader had it, or somebody else holds it."""
+
+    dataset: str
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFailed:
     """A layer's work met a dependency that is down, or a fault of set-up; it waits and tries the same work again."""
 
@@ -167,6 +175,7 @@ Event = (
     | FileRefined
     | RecordsRejected
     | GroupLoaded
+    | LoadersMet
     | WorkFailed
     | LayerPaused
     | LayerResumed

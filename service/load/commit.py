@@ -17,6 +17,7 @@ from datetime import UTC
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError
+from service.core.events import LoadersMet
 from service.core.notice import File
 from service.core.ports import Means, Session, Warehouse
 from service.core.zones import Zone, manifest_key, refined_place
@@ -36,6 +37,8 @@ STATEMENTS = (
     "stage_drop",
     "fresh_drop",
 )
+LOCK_SECONDS_USUAL = 1.0
+"""A lock that nobody holds is given well within that."""
 STAGE, FRESH = "acequia_stage", "acequia_fresh"
 
 
@@ -73,7 +76,7 @@ class Commit:
         """Load what is not loaded yet. Raises TransientError, SetupError, or RejectedError for the data's sake."""
         async with self._warehouse.transaction() as session:
             places = _places(group)
-            await session.execute(self._statements.render("ledger_lock", **places))
+            await self._lock(session, group, places)
             uris = listed(literal(file.uri) for file in group.files)
             known = {
                 row[0] for row in await session.fetch(self._statements.render("ledger_known", uris=uris, **places))
@@ -84,6 +87,13 @@ class Commit:
                 entries = listed(self._entry(group, file, inserted.get(file.uri, 0)) for file in files)
                 await session.execute(self._statements.render("ledger_add", entries=entries, **places))
         return Committed(len(files), len(known), sum(file.rows for file in files), sum(inserted.values()))
+
+    async def _lock(self, session: Session, group: Group, places: Mapping[str, str]) -> None:
+        asked = self._means.clock.monotonic()
+        await session.execute(self._statements.render("ledger_lock", **places))
+        waited = self._means.clock.monotonic() - asked
+        if waited >= LOCK_SECONDS_USUAL:
+            self._means.emit(LoadersMet(group.dataset.name, waited))
 
     async def _copy(
         self, session: Session, group: Group, files: Sequence[File], places: Mapping[str, str]

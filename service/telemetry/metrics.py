@@ -57,6 +57,7 @@ class Metrics:
         self._copy_seconds = Histogram(
             "acequia_load_transaction_seconds", "One load transaction", dataset, buckets=SECONDS, registry=registry
         )
+        self._met = counter("loaders_met", "Load transactions that waited for the ledger's lock", dataset)
         self._failures = counter("work_failures", "Tries that met a dependency that is down", [*layer, "kind"])
         self._released = counter("messages_released", "Messages given back undone", layer)
         self._expired = counter("claims_expired", "Messages held beyond their visibility and let go", layer)
@@ -71,6 +72,7 @@ class Metrics:
             events.FileRefined: self._on_refined,
             events.RecordsRejected: lambda e: self._rejected.labels(e.layer, e.dataset, e.code).inc(e.records),
             events.GroupLoaded: self._on_loaded,
+            events.LoadersMet: lambda e: self._met.labels(e.dataset).inc(),
             events.WorkFailed: lambda e: self._failures.labels(e.layer, e.kind).inc(),
             events.LayerPaused: lambda e: self._paused.labels(e.layer).set(1),
             events.LayerResumed: lambda e: self._paused.labels(e.layer).set(0),

@@ -83,6 +83,7 @@ EVENTS: tuple[Event, ...] = (
     events.FileRefined("d", 1, 1, 1, 1, 1, 1.0),
     events.RecordsRejected("land", "d", "bad_json", 1),
     events.GroupLoaded("d", 1, 1, 1, 1, 1, 1.0),
+    events.LoadersMet("d", 2.0),
     events.WorkFailed("land", "setup", "", 1.0),
     events.LayerPaused("land", ""),
     events.MessagesReleased("land", 1),

@@ -81,6 +81,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
             events.GroupLoaded("things", 0, 3, 0, 0, 0, 0.5),
             {'acequia_files_loaded_total{dataset="things",known="yes"}': 3},
         ),
+        (events.LoadersMet("things", 2.0), {'acequia_loaders_met_total{dataset="things"}': 1}),
         (
             events.WorkFailed("load", "transient", "redshift: away", 1.0),
             {'acequia_work_failures_total{kind="transient",layer="load"}': 1},
