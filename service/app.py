@@ -37,7 +37,7 @@ from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
 from service.refine.refine import Refine, RefineTerms
 from service.runtime import PooledFanOut, PooledThreads, Worker, supervise
-from service.settings import LayerName, Settings
+from service.settings import PREFIX, LayerName, Settings
 from service.telemetry.health import Health
 from service.telemetry.logs import Log
 from service.telemetry.metrics import Metrics
@@ -236,11 +236,19 @@ async def _open_queues(settings: Settings, clients: Clients, means: Means) -> di
     needed |= {settings.refine_queue} if "land" in settings.layers else set()
     needed |= {settings.load_queue} if "refine" in settings.layers else set()
     names = sorted(needed)
-    urls = await means.fan_out.run(queue_url(clients.sqs, name) for name in names)
+    urls = await means.fan_out.run(_url(settings, clients, name) for name in names)
     return {
         name: SqsQueue(name, url, polling=clients.polling, calls=clients.sqs, fan_out=means.fan_out, clock=means.clock)
         for name, url in zip(names, urls, strict=True)
     }
+
+
+async def _url(settings: Settings, clients: Clients, name: str) -> str:
+    try:
+        return await queue_url(clients.sqs, name)
+    except SetupError as wrong:
+        fields = [field for field in type(settings).model_fields if getattr(settings, field) == name]
+        raise SetupError(f"{PREFIX}{fields[0].upper()} holds {name!r}: {wrong}") from None
 
 
 def _registry() -> CollectorRegistry:

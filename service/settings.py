@@ -30,6 +30,8 @@ CLOSE_SECONDS = 15
 LANDING_SECONDS = 60
 """What storing and announcing a batch may take on top of its age."""
 KEY_BYTES_MIN = 32
+REFINE_MEMORY_A_BYTE = 8
+"""Refining needs that many bytes of memory for a byte of a raw file's bodies."""
 
 LayerName = Literal["land", "refine", "load"]
 LAYERS: tuple[LayerName, ...] = ("land", "refine", "load")
@@ -74,6 +76,7 @@ def _dsn(given: SecretStr) -> SecretStr:
 
 
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
 ZoneUri = Annotated[str, AfterValidator(_zone)]
 SecretKey = Annotated[SecretStr, AfterValidator(_key)]
 Seconds = Annotated[float, Field(gt=0, le=43_200)]
@@ -107,7 +110,7 @@ class Settings(BaseSettings):
     warehouse_tls: Literal["verify", "off"] = "verify"
     warehouse_connections_max: Annotated[int, Field(ge=1, le=50)] = 4
     warehouse_statement_seconds_max: Annotated[int, Field(ge=10, le=86_400)] = 1_800
-    copy_role_arn: str
+    copy_role_arn: RoleArn
 
     identity_key: SecretKey
     mask_key: SecretKey
@@ -174,6 +177,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"ACEQUIA_WAREHOUSE_CONNECTIONS_MAX is {self.warehouse_connections_max}, but "
                 f"ACEQUIA_LOAD_TABLES_MAX = {self.load_tables_max} tables may load side by side"
+            )
+        if self.refine_memory_bytes_max < REFINE_MEMORY_A_BYTE * self.land_batch_bytes_max:
+            raise ValueError(
+                f"ACEQUIA_REFINE_MEMORY_BYTES_MAX is {self.refine_memory_bytes_max}, but a raw file of "
+                f"ACEQUIA_LAND_BATCH_BYTES_MAX = {self.land_batch_bytes_max} needs {REFINE_MEMORY_A_BYTE} times that"
             )
         if self.drain_seconds_max <= self.poll_seconds:
             raise ValueError(

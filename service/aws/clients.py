@@ -5,8 +5,8 @@ wait for the polls to end. Retries inside the SDK are set, not inherited: its de
 Endpoints and credentials come from the standard places (`AWS_ENDPOINT_URL_*`, the task's role).
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from service.aws.faults import aws_faults
+from service.core.errors import SetupError
 
 AwsClient = Any
 """aiobotocore makes a client's methods at run time, from the service's model."""
@@ -42,13 +43,21 @@ async def open_clients(*, pollers: int, poll_seconds: int, connections_max: int)
     async with AsyncExitStack() as stack:
         polling = _config(pollers + 1, poll_seconds + POLL_MARGIN_SECONDS)
         calls = _config(connections_max, READ_SECONDS_MAX)
-        with aws_faults("aws", "open the clients"):
+        with aws_faults("aws", "open the clients"), _endpoints():
             clients = Clients(
                 polling=await stack.enter_async_context(session.create_client("sqs", config=polling)),
                 sqs=await stack.enter_async_context(session.create_client("sqs", config=calls)),
                 s3=await stack.enter_async_context(session.create_client("s3", config=calls)),
             )
         yield clients
+
+
+@contextmanager
+def _endpoints() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as wrong:
+        raise SetupError(f"AWS_ENDPOINT_URL or one of AWS_ENDPOINT_URL_*: {wrong}") from None
 
 
 def _config(connections_max: int, read_seconds: float) -> AioConfig:

@@ -31,6 +31,8 @@ SYSTEM_COLUMNS: tuple[tuple[str, str], ...] = (
     ("_raw_file", "varchar(1024)"),
 )
 
+RESERVED = {"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "insertxid", "deletexid"}
+
 _TOP = {
     "key",
     "identity",
@@ -108,8 +110,10 @@ def load_dataset(path: Path) -> Dataset:
     """Read one definition; its name is the file's."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise DefinitionError(f"{path}: not valid TOML: {wrong}") from None
+    except OSError as wrong:
+        raise DefinitionError(f"{path}: cannot be read: {wrong.strerror}") from None
     return _Reader(path, given).dataset()
 
 
@@ -166,6 +170,8 @@ class _Reader:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             self._wrong(f"column {number}: name must be lower case letters, digits and _, starting with a letter")
         here = f"column {name!r}: "
+        if name in RESERVED:
+            self._wrong(f"{here}the warehouse has a hidden column of that name in every table: use another")
         self._known(entry, _COLUMN, here)
         path = entry.get("path", name)
         if not isinstance(path, str) or not all(PATH_PART.fullmatch(part) for part in path.split(".")):

@@ -33,6 +33,11 @@ class Attribute:
         return cls(stored["type"], stored["value"])
 
 
+def utf8_bytes(text: str) -> int:
+    """How many bytes the text is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a queue handed us. `receipt` is ours for this receive only; `sent_at` and `received_at` are UTC."""

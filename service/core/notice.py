@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from service.core.dead_letter import MARKER
 from service.core.errors import RejectedError
 
 VERSION = 1
@@ -56,6 +57,8 @@ class FileNotice:
         """Read a message body; raises RejectedError (`bad_notice`) on anything that `to_json` would not write."""
         try:
             given = json.loads(body)
+            if isinstance(given, dict) and MARKER in given:  # a letter that somebody moved back
+                given = json.loads(_text(given["original"]["body"]))
             if not isinstance(given, dict) or given.get("v") != VERSION:
                 raise RejectedError("bad_notice", f"only file notices of version {VERSION} are taken on this queue")
             files = [_file(entry) for entry in _list(given["files"])]

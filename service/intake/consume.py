@@ -168,7 +168,7 @@ class Intake(Generic[T]):
                 await _wait(self._arrived, None if due is None else max(0.0, due - self._clock.monotonic()))
 
     def _seal(self, *, idle: bool) -> Batch[T] | None:
-        stuck = idle and not self._room()
+        stuck = idle and not self._trouble and not self._room()
         sealed = self._gather.seal(self._clock.monotonic(), drain=self._received_all, pressure=stuck)
         if sealed is None:
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.core.errors import SetupError, TransientError
 from service.core.events import ClaimsExpired, MessagesReleased, SettlementFailed
-from service.core.model import Message
+from service.core.model import Message, utf8_bytes
 from service.core.ports import Clock, Emit, Queue
 
 VISIBILITY_SECONDS_CEILING = 12 * 3600 - 60
@@ -44,7 +44,7 @@ class Inflight:
     def claim(self, messages: Iterable[Message], asked: float) -> None:
         """Take responsibility for messages received by a call that began at `asked` (monotonic): the cautious start."""
         for message in messages:
-            size = len(message.body)
+            size = utf8_bytes(message.body)
             self._claims[message.receipt] = _Claim(asked, asked + self._visibility_seconds, size)
             self.body_bytes += size
 

@@ -14,7 +14,7 @@ from service.core.datasets import NAME
 from service.core.errors import RejectedError
 from service.core.events import FileLanded
 from service.core.layer import Outcome
-from service.core.model import Batch, Message, Outgoing, Sorted
+from service.core.model import Batch, Message, Outgoing, Sorted, utf8_bytes
 from service.core.notice import File, FileNotice
 from service.core.ports import Means, Queue
 from service.core.zones import Zone, raw_key
@@ -53,7 +53,7 @@ class Land:
             raise RejectedError(
                 "unknown_dataset", f"there is no definition for dataset {told}: add datasets/<name>.toml"
             )
-        return Sorted(dataset, None, items=1, size_bytes=len(message.body))
+        return Sorted(dataset, None, items=1, size_bytes=utf8_bytes(message.body))
 
     async def handle(self, batch: Batch[None]) -> Outcome[None]:
         """Store one object and announce it. A message that is in the batch twice is stored once."""

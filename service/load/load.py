@@ -58,7 +58,7 @@ class Load:
         """Load the batch's files; a notice is rejected when one of its files is refused."""
         dataset = self._datasets[batch.key]
         refused: dict[str, RejectedError] = {}
-        for columns, files in _by_columns([held.value for held in batch.held]).items():
+        for columns, files in _sharing([held.value for held in batch.held]):
             await self._preflight.table(dataset.name, columns)
             refused |= await self._preflight.files(files)
             sound = [file for file in files if file.uri not in refused]
@@ -97,13 +97,16 @@ class Load:
         return frozenset(self._datasets[dataset].stored_columns)
 
 
-def _by_columns(notices: Sequence[FileNotice]) -> dict[Columns, list[File]]:
-    """Files that may share a COPY, each once."""
-    groups: dict[Columns, dict[str, File]] = {}
+def _sharing(notices: Sequence[FileNotice]) -> list[tuple[Columns, list[File]]]:
+    """Files that may share a COPY, each once: the same columns in the same order, written under one definition.
+
+    Under two definitions one raw file gives two files of the same rows; in one COPY nobody could tell whose a row is.
+    """
+    groups: dict[tuple[Columns, str], dict[str, File]] = {}
     for notice in notices:
-        files = groups.setdefault(tuple(notice.columns), {})
+        files = groups.setdefault((tuple(notice.columns), notice.definition), {})
         files.update((file.uri, file) for file in notice.files)
-    return {columns: list(files.values()) for columns, files in groups.items()}
+    return [(columns, list(files.values())) for (columns, _), files in groups.items()]
 
 
 def _part(group: Group, half: int) -> Group:

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from service.core.dead_letter import MARKER
-from service.core.errors import Code, RejectedError
+from service.core.errors import Code
 
 DEPTH_MAX = 100
 EXPANDED_BYTES_MAX = 64 * 1024 * 1024
@@ -55,20 +55,18 @@ class Opened:
                 self.wrong.append((row, index, code))
 
 
-def open_bodies(bodies: Sequence[str], *, bytes_max: int = EXPANDED_BYTES_MAX) -> Opened:
-    """Open every body of a raw file. Raises RejectedError when all of them together expand beyond `bytes_max`."""
+def open_bodies(bodies: Sequence[str], *, expanded_bytes_max: int = EXPANDED_BYTES_MAX) -> Opened:
+    """Open every body of a raw file. What compressed bodies expand to is bounded for all of them together: those that
+    no longer fit are too large, the others pass.
+    """
     opened = Opened()
-    total = 0
+    budget = _Budget(expanded_bytes_max)
     candidates: list[tuple[int, list[str]]] = []
     for row, body in enumerate(bodies):
         try:
-            records = _records(body)
-            candidates.append((row, records))
-            total += sum(map(len, records))
+            candidates.append((row, _records(body, budget)))
         except _BodyError as wrong:
             opened.wrong.append((row, 0, wrong.code))
-        if total > bytes_max:
-            raise RejectedError("too_large", f"the file's bodies expand to more than {bytes_max} bytes")
     if _all_objects(record for _, records in candidates for record in records):
         for row, records in candidates:
             opened.rows.extend([row] * len(records))
@@ -80,22 +78,27 @@ def open_bodies(bodies: Sequence[str], *, bytes_max: int = EXPANDED_BYTES_MAX) -
     return opened
 
 
+@dataclass(slots=True)
+class _Budget:
+    bytes_left: int
+
+
 class _BodyError(Exception):
     def __init__(self, code: Code) -> None:
         super().__init__(code)
         self.code: Code = code
 
 
-def _records(body: str, wrappers: int = 0) -> list[str]:
+def _records(body: str, budget: _Budget, wrappers: int = 0) -> list[str]:
     if wrappers > WRAPPERS_MAX:
         raise _BodyError("bad_envelope")
     text = body.strip(" \t\r\n")
     if text.startswith(GZIP_IN_BASE64) and ("\n" not in text or BASE64.fullmatch(text)):
-        return _records(_expanded(text), wrappers + 1)
+        return _records(_expanded(text, budget), budget, wrappers + 1)
     if any(mark in text for mark in WRAPPER_MARKS):
         inner = _unwrapped(text)
         if inner is not None:
-            return _records(inner, wrappers + 1)
+            return _records(inner, budget, wrappers + 1)
     if text.startswith("["):
         return _elements(text)
     return _lines(text) if "\n" in text else [text]
@@ -117,19 +120,21 @@ def _lines(text: str) -> list[str]:
     return [text]
 
 
-def _expanded(text: str) -> str:
+def _expanded(text: str, budget: _Budget) -> str:
     """The text of one or several gzip members in base64."""
+    bytes_max = min(EXPANDED_BYTES_MAX, budget.bytes_left)
     try:
         packed = base64.b64decode("".join(text.split()), validate=True)
         plain = bytearray()
         while packed:
             member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            plain += member.decompress(packed, EXPANDED_BYTES_MAX + 1 - len(plain))
-            if len(plain) > EXPANDED_BYTES_MAX:
+            plain += member.decompress(packed, bytes_max + 1 - len(plain))
+            if len(plain) > bytes_max:
                 raise _BodyError("too_large")
             if not member.eof:
                 raise _BodyError("bad_encoding")
             packed = member.unused_data
+        budget.bytes_left -= len(plain)
         return plain.decode("utf-8")
     except (binascii.Error, ValueError, zlib.error):
         raise _BodyError("bad_encoding") from None

@@ -102,7 +102,7 @@ def settings(**changed: object) -> Settings:
         "refined_zone": "s3://refined",
         "errors_zone": "s3://errors",
         "warehouse_dsn": "postgresql://nobody@localhost:5439/none",
-        "copy_role_arn": "arn:role",
+        "copy_role_arn": "arn:aws:iam::123456789012:role/copy",
         "identity_key": KEY,
         "mask_key": KEY,
         "sql_directory": PROJECT / "sql",

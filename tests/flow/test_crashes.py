@@ -58,6 +58,7 @@ def test_a_crash_at_any_effect_loses_nothing_and_doubles_nothing(world: World, w
         assert len({letter["error_id"] for letter in fresh.letters("records")}) == 1
         for rows, inserted, duplicate in fresh.warehouse.ledger("events").values():
             assert rows == inserted + duplicate
+        assert sum(inserted for _, inserted, _ in fresh.warehouse.ledger("events").values()) == len(fresh.rows())
 
 
 async def _die_and_live_again(world: World, number: int, when: str) -> bool:
