@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from asyncio_pool import AioPool
 
@@ -84,8 +84,44 @@ class PooledThreads:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
 
 
+class Signals:
+    """SIGTERM and SIGINT for the length of a block: the first asks to stop, the second to stop at once."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.again = asyncio.Event()
+        self.cause = "a layer ended"
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._arrived, number)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, R]) -> R | None:
+        """Do the work, or drop it when asked to stop: for start-up, when nothing is held yet."""
+        task = asyncio.ensure_future(work)
+        await _first(asyncio.wait([task]), self.stop.wait())
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait([task])
+        return None
+
+    def _arrived(self, number: signal.Signals) -> None:
+        if self.stop.is_set():
+            self.again.set()
+        else:
+            self.cause = number.name
+            self.stop.set()
+
+
 async def supervise(
     workers: Sequence[tuple[str, Worker]],
+    signals: Signals,
     *,
     started: ServiceStarted,
     drain_seconds_max: float,
@@ -93,34 +129,20 @@ async def supervise(
     emit: Emit,
 ) -> int:
     """Run all workers until a signal, then drain them. Returns the exit code; a worker's failure is raised."""
-    stop, again = asyncio.Event(), asyncio.Event()
-    causes: list[str] = []
-
-    def on_signal(number: signal.Signals) -> None:
-        causes.append(number.name)
-        (again if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(worker.run(), name=name) for name, worker in workers]
-            emit(started)
-            await _first(stop.wait(), *_ended(running))
-            emit(ServiceDraining(causes[0] if causes else "a layer ended", drain_seconds_max))
-            deadline = Deadline.after(drain_seconds_max, clock)
-            for _, worker in workers:
-                worker.drain()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(deadline.remaining_seconds()):
-                    await _first(again.wait(), asyncio.wait(running))
-            late = [task for task in running if not task.done()]
-            for task in late:
-                task.cancel()
-    finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(worker.run(), name=name) for name, worker in workers]
+        emit(started)
+        await _first(signals.stop.wait(), *_ended(running))
+        emit(ServiceDraining(signals.cause, drain_seconds_max))
+        deadline = Deadline.after(drain_seconds_max, clock)
+        for _, worker in workers:
+            worker.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline.remaining_seconds()):
+                await _first(signals.again.wait(), asyncio.wait(running))
+        late = [task for task in running if not task.done()]
+        for task in late:
+            task.cancel()
     return EXIT_LATE if late else EXIT_DRAINED
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.app import Parts, build
 from service.core.datasets import Dataset
 from service.core.events import Event
 from service.core.model import Attribute, Outgoing
 from service.core.ports import Means, Queue
 from service.settings import PROJECT, Settings
+from service.wiring import Parts, build
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.core.events import Event, ServiceDraining, ServiceStarted
-from service.runtime import EXIT_DRAINED, EXIT_LATE, Worker, supervise
+from service.runtime import EXIT_DRAINED, EXIT_LATE, Signals, Worker, supervise
 from tests.fakes.time import LoopClock, run_virtual
 
 DRAIN_SECONDS = 50.0
@@ -82,7 +82,10 @@ def _signal(number: signal.Signals) -> None:
 async def _supervise(workers: list[Layer], events: list[Event]) -> int:
     named: list[tuple[str, Worker]] = [(f"layer {number}", worker) for number, worker in enumerate(workers)]
     clock = LoopClock()
-    return await supervise(named, started=STARTED, drain_seconds_max=DRAIN_SECONDS, clock=clock, emit=events.append)
+    with Signals() as signals:
+        return await supervise(
+            named, signals, started=STARTED, drain_seconds_max=DRAIN_SECONDS, clock=clock, emit=events.append
+        )
 
 
 async def _signalled(number: signal.Signals, workers: list[Layer], events: list[Event]) -> int:

@@ -1,0 +1,54 @@
+"""Ready means reached: each dependency is asked once at the start, until it answers.
+
+Later the layers' own work tells; a warehouse that is asked every few seconds would be billed for it (Redshift
+Serverless). Nothing here stops the layers: what they meet themselves they wait for themselves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from service.core.errors import SetupError, TransientError
+from service.core.events import LayerPaused, LayerResumed
+from service.core.ports import Emit
+from service.core.retry import Backoff
+
+Check = Callable[[], Awaitable[object]]
+
+
+class Reach:
+    """Runs beside the layers, and has nothing to drain."""
+
+    def __init__(self, checks: Mapping[str, Check], *, backoff: Backoff, emit: Emit) -> None:
+        self._checks = checks
+        self._backoff = backoff
+        self._emit = emit
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """Ask no more."""
+        self._draining.set()
+
+    async def run(self) -> None:
+        """Ask until all have answered, then wait to be drained."""
+        for name in self._checks:
+            self._emit(LayerPaused(name, "not reached yet"))
+        async with asyncio.TaskGroup() as group:
+            for name, check in self._checks.items():
+                group.create_task(self._until_reached(name, check), name=f"reach {name}")
+        await self._draining.wait()
+
+    async def _until_reached(self, name: str, check: Check) -> None:
+        attempt = 0
+        while not self._draining.is_set():
+            try:
+                await check()
+            except (TransientError, SetupError) as down:
+                attempt += 1
+                self._emit(LayerPaused(name, str(down)))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._backoff.seconds(attempt)):
+                        await self._draining.wait()
+            else:
+                self._emit(LayerResumed(name))
+                return
