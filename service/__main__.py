@@ -16,6 +16,8 @@ from service.core.errors import RejectedError, SetupError, TransientError
 from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
 from service.local.processes import ChildFailedError
+from service.local.redshift.alone import redshift_alone
+from service.local.redshift.server import Isolation
 from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
 from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_LATE, EXIT_SETUP
 from service.settings import LAYERS, PROJECT, Settings
@@ -107,6 +109,35 @@ def local(  # noqa: PLR0913 (a command's options)
     except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError, OSError) as wrong:
         code = _complain(wrong)
     raise typer.Exit(code)
+
+
+@commands.command()
+def redshift(
+    *,
+    s3_endpoint: Annotated[str, typer.Option(help="Where COPY and UNLOAD find S3, such as http://127.0.0.1:4566.")],
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to listen, on 127.0.0.1.")] = 5439,
+    directory: Annotated[Path, typer.Option(help="Where logs lie.")] = Path(".acequia-redshift"),
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Snapshot isolation instead of serializable.")] = False,
+) -> None:
+    """Run the stand-in for Redshift alone, for any client, until Ctrl-C."""
+    isolation = Isolation.SNAPSHOT if snapshot else Isolation.SERIALIZABLE
+
+    async def serve() -> int:
+        place = directory.resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        await redshift_alone(port, s3_endpoint, directory=place, isolation=isolation, ready=_ready)
+        return 0
+
+    code = 0
+    try:
+        code = with_termination(serve)
+    except* (ChildFailedError, PostgresMissingError, OSError) as wrong:
+        code = _complain(wrong)
+    raise typer.Exit(code)
+
+
+def _ready(dsn: str) -> None:
+    typer.echo(f"The stand-in for Redshift answers: psql {dsn}")
 
 
 def _complain(wrong: BaseExceptionGroup[Exception]) -> int:

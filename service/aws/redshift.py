@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -17,6 +18,7 @@ from service.core.errors import RejectedError
 from service.core.ports import Session, Statement
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+AnyConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -84,6 +86,15 @@ class RedshiftWarehouse:
                 await connection.execute(statement.text, timeout=self._limits.answer_seconds_max)
 
 
+async def read_as_text(connection: AnyConnection) -> None:
+    """Have NUMERIC and SUPER sent as text.
+
+    Redshift's binary NUMERIC is not PostgreSQL's and would be misread in silence; SUPER asyncpg cannot look up there.
+    """
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=Decimal, format="text")
+    await connection.set_type_codec("super", schema="pg_catalog", encoder=str, decoder=str, format="text")
+
+
 @asynccontextmanager
 async def open_warehouse(
     dsn: str, *, password: str | None, tls: bool, limits: WarehouseLimits
@@ -100,6 +111,7 @@ async def open_warehouse(
         ssl=ssl.create_default_context() if tls else False,
         min_size=0,
         max_size=limits.connections_max,
+        init=read_as_text,
         setup=setup,
         statement_cache_size=0,
         timeout=30,

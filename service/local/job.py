@@ -12,13 +12,15 @@ import aiohttp
 import asyncpg
 from rich.console import Console
 
+from service.aws.redshift import read_as_text
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.local.feed import QUEUED_MESSAGES_MAX, feed, messages, read_lines
+from service.local.letters import rejected_by_code
 from service.local.processes import Child
-from service.local.provision import RECORDS, open_aws
+from service.local.provision import LOAD, RECORDS, REFINE, open_aws
 from service.local.questions import questions
 from service.local.samples.onboarding import SPAN_DAYS, onboarding_samples
 from service.local.show import Bars, Sum, show_answer, take_sum
@@ -29,6 +31,8 @@ from service.runtime import PooledFanOut
 SAMPLE_RECORDS = 20_000
 SAMPLE_SEED = 7
 LOOK_SECONDS = 0.2
+QUIET_SECONDS = 3
+"""After that long without a movement, empty queues mean that nothing more will come."""
 STUCK_SECONDS = 90
 
 
@@ -68,32 +72,38 @@ class Job:
 
     async def __aenter__(self) -> Self:
         self._http = await self._exits.enter_async_context(aiohttp.ClientSession())
-        aws = await self._exits.enter_async_context(open_aws(self._stack.aws_endpoint))
-        self._queue = SqsQueue(
-            RECORDS,
-            await queue_url(aws.sqs, RECORDS),
-            polling=aws.sqs,
-            calls=aws.sqs,
-            fan_out=PooledFanOut(4),
-            clock=SystemClock(),
-        )
+        self._aws = await self._exits.enter_async_context(open_aws(self._stack.aws_endpoint))
+        self._queue = await self._open(RECORDS)
         self._warehouse = await asyncpg.connect(self._stack.warehouse_dsn, statement_cache_size=0)
         self._exits.push_async_callback(self._warehouse.close)
+        await read_as_text(self._warehouse)
         return self
+
+    async def _open(self, name: str) -> SqsQueue:
+        sqs, clock = self._aws.sqs, SystemClock()
+        url = await queue_url(sqs, name)
+        return SqsQueue(name, url, polling=sqs, calls=sqs, fan_out=PooledFanOut(4), clock=clock)
 
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
 
-    async def run(self) -> Sum | None:
-        """Feed everything and wait until it has gone through; the sum, where the warehouse was part of it."""
+    async def run(self) -> Sum:
+        """Feed everything and wait until it has gone through; what became of it."""
         bars = Bars(self._console, self._work.steps)
         with bars.progress:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed())
                 group.create_task(self._watch(bars, self._work.steps[-1]))
-        if self._work.steps[-1] != "loaded":
-            return None
-        return await take_sum(self._warehouse, self._work.dataset.name, self._sent_records, self._counts)
+        rejected = await rejected_by_code([await self._open(f"{name}-dlq") for name in (RECORDS, REFINE, LOAD)])
+        last = self._work.steps[-1]
+        waiting = self._totals()[last] - (self._counts.rejected_total if last == "refined" else 0)
+        return await take_sum(
+            self._warehouse,
+            self._work.dataset.name,
+            self._sent_records,
+            rejected,
+            waiting=0 if last == "loaded" else waiting,
+        )
 
     async def answer_questions(self) -> None:
         """Three questions that an analyst would ask."""
@@ -117,7 +127,7 @@ class Job:
         self._sent_records += records
 
     async def _watch(self, bars: Bars, last: str) -> None:
-        """Look again and again until all is through; SetupError when nothing moves any more."""
+        """Look until all is through, or nothing is left to do; SetupError when nothing moves any more."""
         clock, process = SystemClock(), self._running.process
         totals, moved_at = self._totals(), clock.monotonic()
         while not self._all_sent or totals[last] < self._sent_records:
@@ -128,10 +138,22 @@ class Job:
             before, totals = totals, self._totals()
             bars.show(totals, self._sent_records if self._all_sent else None)
             moved_at = clock.monotonic() if totals != before else moved_at
-            if clock.monotonic() - moved_at > STUCK_SECONDS:
-                raise SetupError(
-                    f"nothing has moved for {STUCK_SECONDS} seconds: see {self._stack.directory}/worker.log"
-                )
+            still_seconds = clock.monotonic() - moved_at
+            if self._all_sent and still_seconds > QUIET_SECONDS and not await self._left():
+                return
+            if still_seconds > STUCK_SECONDS:
+                place = f"{self._stack.directory}/worker.log"
+                raise SetupError(f"nothing has moved for {STUCK_SECONDS} seconds: see {place}")
+
+    async def _left(self) -> int:
+        """Messages that wait or are held on the queues of the layers that run."""
+        left = 0
+        for name in (RECORDS, REFINE, LOAD)[: len(self._work.steps) - 1]:
+            url = await queue_url(self._aws.sqs, name)
+            answer = await self._aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            found = answer["Attributes"]
+            left += int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
+        return left
 
     def _totals(self) -> dict[str, int]:
         counts, rejected = self._counts, self._counts.rejected_total

@@ -47,6 +47,12 @@ _SERVER_SETTINGS = {
     "log_timezone": "UTC",
     "log_min_messages": "log",  # errors of statements quote row values, which do not belong in a log
 }
+# Who gets in through the socket: users made later need their passwords.
+_LOGINS = f"""
+local all {SUPERUSER} trust
+local all {OWNER} trust
+local all all scram-sha-256
+"""
 
 
 class PostgresMissingError(Exception):
@@ -93,6 +99,7 @@ async def postgres(directory: Path) -> AsyncIterator[Postgres]:
             "--locale=C",
         )
         await run(_command("initdb", initdb, home, directory, account), seconds_max=INITDB_SECONDS_MAX)
+        (data / "pg_hba.conf").write_text(_LOGINS)
         settings = [part for name, value in _SERVER_SETTINGS.items() for part in ("-c", f"{name}={value}")]
         server = (binaries / "postgres", "-D", data, "-h", "", "-k", home, "-p", SOCKET_PORT, *settings)
         async with child(_command("postgres", server, home, directory, account)) as process:

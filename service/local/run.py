@@ -25,6 +25,7 @@ from service.settings import PROJECT
 SAMPLE_DATASET = "onboarding_events"
 WORKER_STOP_SECONDS_MAX = 25.0
 HTTP_PORT = 9_100
+EXIT_MISSING = 1
 TUNABLE = re.compile(r"ACEQUIA_\w+_(MAX|SECONDS|POLLERS|LEVEL)")
 """Limits may come from outside; where things are never does: a variable meant for production must not reach it."""
 
@@ -70,13 +71,13 @@ async def run_local(options: Options, console: Console) -> int:
         async with _worker(stack, options.layers) as running:
             async with Job(work, running, stack, console) as job:
                 found = await job.run()
-                if found is not None:
-                    show_sum(console, dataset.name, found)
+                show_sum(console, dataset.name, found)
+                if options.layers[-1] == "load":
                     await job.answer_questions()
             show_places(console, stack, dataset.name, stays=options.stay)
             if options.stay:
                 await _until_interrupted(running.process)
-        return 0 if found is None or found.adds_up else 1
+        return 0 if found.accounted == found.sent else EXIT_MISSING
 
 
 def _checked(options: Options, datasets: dict[str, Dataset]) -> Dataset:
@@ -87,7 +88,10 @@ def _checked(options: Options, datasets: dict[str, Dataset]) -> Dataset:
             f"write it, or use one of {known}"
         )
     if options.input is not None and not options.input.is_file():
-        raise SetupError(f"--input {options.input}: no such file")
+        what = "is a directory" if options.input.is_dir() else "no such file"
+        raise SetupError(f"--input {options.input}: {what}")
+    if options.env_file is not None and not options.stack_only:
+        raise SetupError("--env-file goes with --stack-only")
     expected = ("land", "refine", "load")[: len(options.layers)]
     if options.layers != expected:
         raise SetupError(f"--layers {','.join(options.layers)}: give land; land,refine; or land,refine,load")
@@ -139,7 +143,8 @@ def with_termination(work: Callable[[], Awaitable[int]]) -> int:
     async def main() -> int:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work()
 
     try:

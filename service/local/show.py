@@ -13,9 +13,14 @@ from rich.table import Table
 
 from service.load.statements import literal
 from service.local.stack import Stack
-from service.local.watch import Counts
 
 STEPS = ("sent", "landed", "refined", "loaded")
+
+
+WHY_NOT = (
+    "A line that holds several records, or a record that spans several lines, is counted as sent by its lines; "
+    "a message or file that was rejected whole counts as one."
+)
 
 
 class Bars:
@@ -39,27 +44,33 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Where every record went: loaded and duplicate from the warehouse's ledger, rejected from the worker."""
+    """Where every record went: loaded and duplicate from the warehouse's ledger, rejected from the dead letters.
+
+    `waiting` is what the last layer handed on, where load did not run.
+    """
 
     sent: int
     loaded: int
     duplicate: int
     rejected: dict[str, int]
+    waiting: int
 
     @property
-    def adds_up(self) -> bool:
-        """Whether every record sent is accounted for, once."""
-        return self.sent == self.loaded + self.duplicate + sum(self.rejected.values())
+    def accounted(self) -> int:
+        """Records of which we know where they are."""
+        return self.loaded + self.duplicate + sum(self.rejected.values()) + self.waiting
 
 
-async def take_sum(connection: asyncpg.Connection, dataset: str, sent: int, counts: Counts) -> Sum:
-    """Ask the ledger."""
+async def take_sum(
+    connection: asyncpg.Connection, dataset: str, sent: int, rejected: dict[str, int], waiting: int
+) -> Sum:
+    """Ask the ledger what became of the rows."""
     row = await connection.fetchrow(
         "SELECT COALESCE(SUM(inserted), 0), COALESCE(SUM(duplicate), 0) FROM acequia.load_ledger "  # noqa: S608
         f"WHERE dataset = {literal(dataset)}"
     )
     assert row is not None
-    return Sum(sent, int(row[0]), int(row[1]), dict(sorted(counts.rejected.items())))
+    return Sum(sent, int(row[0]), int(row[1]), rejected, waiting)
 
 
 def show_sum(console: Console, dataset: str, found: Sum) -> None:
@@ -75,12 +86,14 @@ def show_sum(console: Console, dataset: str, found: Sum) -> None:
         table.add_row(f"rejected: {code}", f"{count:,}")
     if not found.rejected:
         table.add_row("rejected", "0")
-    accounted = found.loaded + found.duplicate + sum(found.rejected.values())
+    if found.waiting:
+        table.add_row("waiting for the next layer", f"{found.waiting:,}")
     table.add_section()
-    table.add_row("loaded + duplicate + rejected", f"{accounted:,}")
+    table.add_row("loaded + duplicate + rejected" + " + waiting" * bool(found.waiting), f"{found.accounted:,}")
     console.print(table)
-    if not found.adds_up:
-        console.print(f"[bold red]This does not add up: {found.sent - accounted:,} records are missing.[/]")
+    if found.accounted != found.sent:
+        missing = f"[bold red]This does not add up: {found.sent - found.accounted:+,} records.[/]"
+        console.print(f"{missing} {WHY_NOT}", soft_wrap=True)
 
 
 async def show_answer(console: Console, connection: asyncpg.Connection, question: str, statement: str) -> None:

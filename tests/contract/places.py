@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from service.aws.clients import Clients, open_clients
-from service.aws.redshift import RedshiftWarehouse, WarehouseLimits, open_warehouse
+from service.aws.redshift import RedshiftWarehouse, WarehouseLimits, open_warehouse, read_as_text
 from service.aws.s3 import S3Store
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
@@ -124,6 +124,7 @@ class RealPlace:
     async def fetch(self, sql: str) -> list[dict[str, Any]]:
         """Ask the warehouse, beside the port."""
         connection = await asyncpg.connect(self.dsn, statement_cache_size=0)
+        await read_as_text(connection)
         try:
             return [dict(row) for row in await connection.fetch(sql)]
         finally:

@@ -61,6 +61,9 @@ class StoreWithAStep:
         await self.step()
         return await self.place.store.put_new(uri, body)
 
+    async def describe(self, uri: str) -> Stored | None:
+        return await self.place.store.describe(uri)
+
     async def get(self, uri: str) -> bytes:
         return await self.place.store.get(uri)
 

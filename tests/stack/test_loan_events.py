@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from service.aws.redshift import read_as_text
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.local.feed import messages, read_lines
@@ -83,6 +84,7 @@ def _times(path: Path) -> tuple[datetime, datetime, Decimal]:
 
 async def _check_warehouse(dsn: str, path: Path) -> None:
     connection = await asyncpg.connect(dsn)
+    await read_as_text(connection)
     try:
         row = await connection.fetchrow(
             "SELECT COUNT(*), COUNT(DISTINCT event_id), COUNT(DISTINCT application_id), COUNT(DISTINCT _record_id) "
@@ -147,6 +149,7 @@ async def _depths(aws: LocalAws) -> dict[str, int]:
 @contextlib.asynccontextmanager
 async def _rows(dsn: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     connection = await asyncpg.connect(dsn)
+    await read_as_text(connection)
 
     async def count() -> int:
         return int(await connection.fetchval("SELECT COUNT(*) FROM lake.loan_events"))

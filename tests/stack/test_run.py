@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.aws.redshift import read_as_text
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import load_datasets
@@ -96,6 +97,7 @@ class Line:
     async def ask(self, sql: str) -> tuple[Any, ...]:
         """The only row of a query; `{table}` and `{ledger}` are this line's."""
         connection = await asyncpg.connect(self.environment["ACEQUIA_WAREHOUSE_DSN"], statement_cache_size=0)
+        await read_as_text(connection)
         try:
             places = {"table": f"lake.{self._dataset}", "ledger": f"acequia.load_ledger_{self._dataset}"}
             [row] = await connection.fetch(sql.format(**places))

@@ -50,6 +50,16 @@ class Lake:
         await self._client.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({"entries": entries}).encode())
         return f"s3://{BUCKET}/{key}"
 
+    async def stored(self, prefix: str) -> dict[str, bytes]:
+        """The objects below a prefix."""
+        listed = await self._client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        found = {}
+        for key in (str(each["Key"]) for each in listed.get("Contents", [])):
+            response = await self._client.get_object(Bucket=BUCKET, Key=key)
+            async with response["Body"] as body:
+                found[key] = await body.read()
+        return found
+
     async def copy(self, target: str, *entries: Entry, options: str = "") -> str:
         """A COPY of these files into `target`."""
         uri = await self.manifest(*entries)

@@ -68,6 +68,7 @@ async def test_values_of_every_type_arrive_unchanged(connection: asyncpg.Connect
             "small": pa.array([1, 2, None], pa.int32()),
         }
     )
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=Decimal, format="text")
     await connection.execute("SET timezone TO 'America/Bogota'")
     await connection.execute(await lake.copy(table, files))
 

@@ -8,7 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-import asyncpg
 import psutil
 import pytest
 
@@ -116,7 +115,7 @@ async def test_everything_listens_on_this_machine_only(stack: Stack) -> None:
         if connection.status == psutil.CONN_LISTEN
     ]
     assert set(listening) == {"127.0.0.1"}
-    connection = await asyncpg.connect(stack.dsn)
+    connection = await stack.warehouse.connect(user="standin")
     assert await connection.fetchval("SHOW listen_addresses") == ""
     await connection.close()
 

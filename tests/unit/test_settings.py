@@ -153,7 +153,7 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variabl
         ({"LAYERS": "land,land"}, "ACEQUIA_LAYERS names a layer twice"),
         (
             {"LOAD_QUEUE": "acequia-refine"},
-            "ACEQUIA_LOAD_QUEUE and ACEQUIA_REFINE_QUEUE both hold 'acequia-refine': each layer needs queues of its own",
+            "ACEQUIA_LOAD_QUEUE and ACEQUIA_REFINE_QUEUE both hold 'acequia-refine': each layer needs queues of its",
         ),
         (
             {"ERRORS_ZONE": "s3://lake-refined/errors"},

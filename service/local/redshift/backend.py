@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from service.local.redshift import wire
+from service.local.redshift.refusals import ENGINE_ERROR, NOT_SUPPORTED, OWN_LIMIT, serializable_violation
+from service.local.redshift.results import Field, Results, described
 from service.local.redshift.wire import Message, MessageReader
 
 SERVER_VERSION = "8.0.2"
@@ -20,6 +22,10 @@ _UNASKED = frozenset({b"N", b"S", b"A"})
 _DATA_EXCEPTION_CLASS = "22"
 _FAILED_ON_PURPOSE = "acequia_refusal"
 _CANCELLED = "57014"
+_SERIALIZATION_FAILURE = "40001"
+_CARDINALITY_VIOLATION = "21000"
+_NO_INPUT = "cannot accept a value of type pg_node_tree"
+_MERGED_TWICE = "MERGE command cannot affect row a second time"
 
 
 class BackendFailedError(Exception):
@@ -55,6 +61,12 @@ class Backend:
         self._refused = 0
         self._key = b""
         self._cancelled = False
+        self._results = Results()
+
+    @property
+    def process(self) -> int:
+        """The number of the backend's process, which is the session's."""
+        return int.from_bytes(self._key[:4], "big")
 
     @property
     def status(self) -> bytes:
@@ -68,6 +80,10 @@ class Backend:
         """
         if key == self._key:
             self._cancelled = True
+
+    def note(self, message: Message) -> None:
+        """Note a message that the client sends to the backend. Raises RefusedError."""
+        self._results.sent(message)
 
     def expect_ready(self) -> None:
         """Note that a message was sent which the backend answers with ReadyForQuery."""
@@ -108,15 +124,21 @@ class Backend:
             case b"E":
                 self._client.write(self._shown_error(message).raw)
             case b"Z":
-                self._client.write(message.raw)
+                self._client.write(self._results.shown(message).raw)
                 self._settle(message)
             case _:
-                self._client.write(message.raw)
+                self._client.write(self._results.shown(message).raw)
 
     def _shown_error(self, message: Message) -> Message:
-        if not self._refusals:
-            return message
-        told = wire.fields(message.body).get("M", "")
+        fields = wire.fields(message.body)
+        told, sqlstate = fields.get("M", ""), fields.get("C", "")
+        if sqlstate == _SERIALIZATION_FAILURE:
+            violation = serializable_violation(self.process)
+            return wire.error(violation.sqlstate, violation.message, violation.detail)
+        if sqlstate == _CARDINALITY_VIOLATION and told.startswith(_MERGED_TWICE):
+            return wire.error(ENGINE_ERROR, "Found multiple matches to update the same tuple.")
+        if sqlstate == NOT_SUPPORTED and told == _NO_INPUT:
+            return wire.error(NOT_SUPPORTED, f"{OWN_LIMIT} A literal does not go into a SUPER here; use JSON_PARSE.")
         return next((error for text, error in self._refusals.items() if f'"{text}"' in told), message)
 
     def _settle(self, message: Message) -> None:
@@ -148,7 +170,7 @@ class Backend:
         succeeded = True
         async for message in self._until_ready():
             succeeded = succeeded and message.kind != b"E"
-            self._client.write(self._shown_error(message).raw if message.kind == b"E" else message.raw)
+            self._pass_on(message)
             await self._client.drain()
         return succeeded
 
@@ -156,6 +178,26 @@ class Backend:
         """While taken over: run statements of our own; the rows as text. Raises BackendFailedError."""
         await self.send(wire.query(sql).raw)
         return [wire.data_row(message.body) for message in await self._outcome() if message.kind == b"D"]
+
+    async def select(self, sql: str, *, rows_max: int) -> tuple[list[Field], list[tuple[str | None, ...]]]:
+        """While taken over: run a query of our own; its columns and rows. More rows than `rows_max` are left out.
+
+        Raises BackendFailedError.
+        """
+        await self.send(wire.query(sql).raw)
+        fields: list[Field] = []
+        rows: list[tuple[str | None, ...]] = []
+        error: Message | None = None
+        async for message in self._until_ready():
+            if message.kind == b"T":
+                fields, _ = described(message)
+            elif message.kind == b"D" and len(rows) <= rows_max:
+                rows.append(wire.data_row(message.body))
+            elif message.kind == b"E":
+                error = message
+        if error is not None:
+            raise BackendFailedError(self._shown_error(error))
+        return fields, rows
 
     async def copy_in(self, sql: str, chunks: AsyncGenerator[bytes, None]) -> int:
         """While taken over: run COPY … FROM STDIN; the number of rows.

@@ -29,6 +29,7 @@ _SHOWN_TYPES = {
     "bpchar": "CHAR",
     "numeric": "DECIMAL",
 }
+_DECLARED_TYPES = {"bpchar": "char", "text": "varchar"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,12 @@ class Column:
         return declared >> 16, declared & 0x7FF
 
     @property
+    def declared(self) -> tuple[str, str]:
+        """Type and length as SYS_LOAD_ERROR_DETAIL shows them."""
+        length = self.length_bytes if self.is_text else self.modifier
+        return _DECLARED_TYPES.get(self.type, self.type), str(length) if length >= 0 else ""
+
+    @property
     def is_text(self) -> bool:
         return self.type in {"varchar", "bpchar", "text"}
 
@@ -65,13 +72,22 @@ class Column:
 
 def columns_query(table: str) -> str:
     """The query for `table_columns`; `table` is a name as the client wrote it."""
-    literal = table.replace("\\", "\\\\").replace("'", "''")
+    literal = _literal(table)
     return (
         "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, a.atthasdef "  # noqa: S608 - one quoted name
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
         f"WHERE a.attrelid = E'{literal}'::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped "
         "ORDER BY a.attnum"
     )
+
+
+def identity_query(table: str) -> str:
+    """The query for the table's number and that of the transaction."""
+    return f"SELECT E'{_literal(table)}'::pg_catalog.regclass::oid, pg_catalog.txid_current()"
+
+
+def _literal(table: str) -> str:
+    return table.replace("\\", "\\\\").replace("'", "''")
 
 
 def table_columns(rows: list[tuple[str | None, ...]]) -> list[Column]:

@@ -1,7 +1,7 @@
 """Objects on the S3 endpoint, as COPY reads them."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -33,6 +33,10 @@ class Location:
     def of(cls, uri: str) -> "Location":
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return cls(bucket, key)
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
 
     @property
     def shown(self) -> str:
@@ -69,6 +73,32 @@ class Objects:
                 raise _failed(location, type(error).__name__) from None
             yield OpenObject(response["ContentLength"], _chunks(body, location))
 
+    async def put(self, location: Location, content: bytes) -> None:
+        """Raises ScanError."""
+        with _failures(location):
+            await self._client.put_object(Bucket=location.bucket, Key=location.key, Body=content)
+
+    async def remove(self, location: Location) -> None:
+        """Raises ScanError."""
+        with _failures(location):
+            await self._client.delete_object(Bucket=location.bucket, Key=location.key)
+
+    async def below(self, prefix: Location) -> list[Location]:
+        """The objects whose keys begin with the prefix's, at most a thousand. Raises ScanError."""
+        with _failures(prefix):
+            listed = await self._client.list_objects_v2(Bucket=prefix.bucket, Prefix=prefix.key)
+        return [Location(prefix.bucket, str(found["Key"])) for found in listed.get("Contents", [])]
+
+
+@contextlib.contextmanager
+def _failures(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise _failed(location, error.response.get("Error", {}).get("Code", "")) from None
+    except _UNREACHABLE as error:
+        raise _failed(location, type(error).__name__) from None
+
 
 async def _chunks(body: StreamingBody, location: Location) -> AsyncIterator[bytes]:
     try:
@@ -91,4 +121,4 @@ async def opened_objects(endpoint: str) -> AsyncIterator[Objects]:
 
 
 def _failed(location: Location, reason: str) -> ScanError:
-    return ScanError(_CODE_SOURCE, f"{OWN_LIMIT} S3 could not be read: {reason}, File name: {location.shown}")
+    return ScanError(_CODE_SOURCE, f"{OWN_LIMIT} S3 refused: {reason}, File name: {location.shown}")

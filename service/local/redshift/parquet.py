@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from service.local.redshift.columns import Column, takes
 from service.local.redshift.objects import Location
-from service.local.redshift.refusals import OWN_LIMIT, ScanError
+from service.local.redshift.refusals import OWN_LIMIT, SPECTRUM_SCAN, ScanError
 
 BATCH_ROWS = 8192
 SUPER_STRING_BYTES_MAX = 65535
@@ -51,16 +51,24 @@ class Target:
         raise ScanError(_CODE_SUPER_OPTION, text, message=text, location="scan_s3query_impl.cpp")
 
 
-def csv_batches(path: Path, location: Location, target: Target) -> Iterator[bytes]:
+class Batch(NamedTuple):
+    """Some rows of a file as CSV."""
+
+    rows: int
+    csv: bytes
+
+
+def csv_batches(path: Path, location: Location, target: Target) -> Iterator[Batch]:
     """The file's rows as CSV, some thousand at a time. Raises ScanError, possibly after some batches."""
     try:
         with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
             _check_schema(file, location, target)
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield _csv(batch, location, target)
+                yield Batch(batch.num_rows, _csv(batch, location, target))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
         # Arrow's text may quote what it could not read.
-        raise ScanError(_CODE_SCAN, f"{OWN_LIMIT} Not a readable Parquet file. File name: {location.shown}") from None
+        text = f"{OWN_LIMIT} Not a readable Parquet file. File name: {location.shown}"
+        raise ScanError(_CODE_SCAN, text, file=location.uri) from None
 
 
 def _check_schema(file: Any, location: Location, target: Target) -> None:
@@ -71,10 +79,13 @@ def _check_schema(file: Any, location: Location, target: Target) -> None:
             _CODE_SCAN,
             "Unmatched number of columns between table and file. "
             f"Table columns: {expected}, Data columns: {found}, File name: {location.shown}",
+            file=location.uri,
         )
     for field, column in zip(schema, target.columns, strict=False):
         if not takes(column, _plain_type(field.type)):
-            raise ScanError(
+            raise _column_error(
+                column,
+                location,
                 _CODE_SCAN,
                 f"File '{location.shown}' has an incompatible Parquet schema for column "
                 f"'s3://{location.bucket}/{location.key}.{field.name}'. "
@@ -101,7 +112,7 @@ def _csv(batch: Any, location: Location, target: Target) -> bytes:
         values = _values(batch.column(at), column, location, target) if at < batch.num_columns else pa.nulls(len(batch))
         if column.not_null and values.null_count:
             text = f"Cannot insert a NULL value into column {column.name}"
-            raise ScanError(_CODE_NULL, text, message=text)
+            raise _column_error(column, location, _CODE_NULL, text, message=text)
         arrays.append(values)
     table = pa.Table.from_arrays(arrays, names=[str(at) for at in range(len(arrays))])
     sink = io.BytesIO()
@@ -114,11 +125,13 @@ def _values(array: Any, column: Column, location: Location, target: Target) -> A
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        array = _valid_text(array, target, column)
+        array = _valid_text(array, target, column, location)
     if column.type == "super":
-        return _as_json(array)
+        return _as_json(array, column, location)
     if column.is_text:
         _check_length(array, column, location)
+        if column.type == "bpchar":
+            _check_single_bytes(array, column, location)
     elif column.type == "timestamp":
         # Instants are stored in UTC, whatever zone the file names.
         return array.cast(pa.int64()).cast(pa.timestamp("us"))
@@ -127,13 +140,13 @@ def _values(array: Any, column: Column, location: Location, target: Target) -> A
     return array
 
 
-def _valid_text(array: Any, target: Target, column: Column) -> Any:
+def _valid_text(array: Any, target: Target, column: Column, location: Location) -> Any:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
         if not target.accept_invalid_characters:
             text = f"Invalid UTF-8 in column {column.name}"
-            raise ScanError(_CODE_UTF8, f"{OWN_LIMIT} {text}") from None
+            raise _column_error(column, location, _CODE_UTF8, f"{OWN_LIMIT} {text}") from None
         raw = array.cast(pa.large_binary(), safe=False).to_pylist()
         return pa.array([None if value is None else _replaced(value) for value in raw], pa.large_string())
     return array
@@ -146,11 +159,28 @@ def _replaced(value: bytes) -> str:
 def _check_length(array: Any, column: Column, location: Location) -> None:
     too_long = _first_above(array, column.length_bytes)
     if too_long is not None:
-        raise ScanError(
+        raise _column_error(
+            column,
+            location,
             _CODE_SCAN,
             f"The length of the data column {column.name} is longer than the length defined in the table. "
             f"Table: {column.length_bytes}, Data: {too_long}, File name: {location.shown}",
         )
+
+
+def _check_single_bytes(array: Any, column: Column, location: Location) -> None:
+    if pc.any(pc.not_equal(pc.binary_length(array), pc.utf8_length(array))).as_py():
+        text = f"{OWN_LIMIT} CHAR takes single-byte characters only. File name: {location.shown}"
+        raise _column_error(column, location, _CODE_UTF8, text)
+
+
+def _column_error(
+    column: Column, location: Location, code: int, context: str, *, message: str = SPECTRUM_SCAN
+) -> ScanError:
+    kind, length = column.declared
+    return ScanError(
+        code, context, message, file=location.uri, column=column.name, column_type=kind, column_length=length
+    )
 
 
 def _first_above(array: Any, bytes_max: int) -> int | None:
@@ -160,12 +190,12 @@ def _first_above(array: Any, bytes_max: int) -> int | None:
     return int(found[0].as_py()) if len(found) else None
 
 
-def _as_json(array: Any) -> Any:
+def _as_json(array: Any, column: Column, location: Location) -> Any:
     """Text becomes a JSON string, as SERIALIZETOJSON leaves it; what is nested becomes a document."""
     if (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) and _first_above(
         array, SUPER_STRING_BYTES_MAX
     ):
         text = f"String value exceeds the max size of {SUPER_STRING_BYTES_MAX} bytes"
-        raise ScanError(_CODE_STRING, text, message=text)
+        raise _column_error(column, location, _CODE_STRING, text, message=text)
     values = [None if value is None else orjson.dumps(value).decode() for value in array.to_pylist()]
     return pa.array(values, pa.large_string())

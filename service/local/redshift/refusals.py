@@ -24,12 +24,20 @@ class RefusedError(Exception):
 
 @dataclass
 class ScanError(Exception):
-    """What went wrong inside a COPY: the number and text of its DETAIL block, and the message above it."""
+    """What went wrong inside a COPY: the number and text of its DETAIL block, and the message above it.
+
+    `file` and what follows it are for SYS_LOAD_ERROR_DETAIL.
+    """
 
     code: int
     context: str
     message: str = SPECTRUM_SCAN
     location: str = "dory_util.cpp"
+    file: str = ""
+    line: int = 0
+    column: str = ""
+    column_type: str = ""
+    column_length: str = ""
 
 
 def syntax_error(near: str) -> RefusedError:
@@ -53,3 +61,9 @@ def engine_error(error: ScanError, *, query: int) -> RefusedError:
         _RULE,
     )
     return RefusedError(ENGINE_ERROR, error.message, "\n  " + "\n  ".join(lines))
+
+
+def serializable_violation(process: int) -> RefusedError:
+    """Two transactions stand in each other's way. The numbers of Redshift's text are those of no real transaction."""
+    detail = f"Serializable isolation violation on xid - {process},transactions forming the cycle are: "
+    return RefusedError(ENGINE_ERROR, "1023", f"{detail}{process}, {process + 1} (pid:{process})")

@@ -5,44 +5,66 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from importlib.resources import files
 from pathlib import Path
 
+import asyncpg
+
 from service.local.ports import HOST
 from service.local.postgres import DATABASE, OWNER, SUPERUSER, Postgres
-from service.local.redshift.backend import Backend
 from service.local.redshift.copy_run import Loader
+from service.local.redshift.faults import Faults
+from service.local.redshift.load_log import LoadLog
+from service.local.redshift.login import Means, serve_client
 from service.local.redshift.objects import opened_objects
-from service.local.redshift.session import serve_client
+from service.local.redshift.unload_run import Unloader
 
 CONVERSION_THREADS = 2
 
+_CATALOGUE = ("types.sql", "functions.sql", "locks.sql", "loads.sql")
+
+
+class Isolation(Enum):
+    """The database's level, which Redshift sets for all its transactions. The value is PostgreSQL's name for it."""
+
+    SERIALIZABLE = "serializable"
+    SNAPSHOT = "repeatable read"
+
 
 @contextlib.asynccontextmanager
-async def redshift_standin(port: int, warehouse: Postgres, s3_endpoint: str) -> AsyncIterator[str]:
+async def redshift_standin(
+    port: int,
+    warehouse: Postgres,
+    s3_endpoint: str,
+    *,
+    faults: Faults | None = None,
+    isolation: Isolation = Isolation.SERIALIZABLE,
+) -> AsyncIterator[str]:
     """Serve on 127.0.0.1:`port` and give the DSN of the role that owns the database.
 
-    COPY reads from `s3_endpoint`. At the end every session is cut off and its open transaction rolled back. Raises
-    OSError if the port is taken. An error in the stand-in's own code ends that session only, and is reported to the
-    event loop's exception handler.
+    COPY reads from `s3_endpoint` and UNLOAD writes to it. At the end every session is cut off and its open transaction
+    rolled back. Raises OSError if the port is taken. An error in the stand-in's own code ends that session only, and is
+    reported to the event loop's exception handler.
     """
-    await _add_functions(warehouse)
     async with contextlib.AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(CONVERSION_THREADS, thread_name_prefix="standin"))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="acequia-copy-"))
+        log = LoadLog(await stack.enter_async_context(_prepared(warehouse, isolation)))
         objects = await stack.enter_async_context(opened_objects(s3_endpoint))
-        loader = Loader(objects, scratch=Path(scratch), threads=threads)
-        await stack.enter_async_context(_served(port, warehouse, loader))
+        armed = faults or Faults()
+        loader = Loader(objects, scratch=Path(scratch), threads=threads, log=log, faults=armed)
+        means = Means(warehouse, loader, Unloader(objects), armed, set())
+        await stack.enter_async_context(_served(port, means))
         yield f"postgresql://{OWNER}@{HOST}:{port}/{DATABASE}"
 
 
 @contextlib.asynccontextmanager
-async def _served(port: int, warehouse: Postgres, loader: Loader) -> AsyncIterator[None]:
+async def _served(port: int, means: Means) -> AsyncIterator[None]:
     sessions: set[asyncio.Task[None]] = set()
-    backends: set[Backend] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_session(reader, writer, warehouse, loader, backends), name="redshift-session")
+        task = asyncio.create_task(_session(reader, writer, means), name="redshift-session")
         sessions.add(task)
         task.add_done_callback(sessions.discard)
 
@@ -57,23 +79,23 @@ async def _served(port: int, warehouse: Postgres, loader: Loader) -> AsyncIterat
         await server.wait_closed()
 
 
-async def _session(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    warehouse: Postgres,
-    loader: Loader,
-    peers: set[Backend],
-) -> None:
+async def _session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, means: Means) -> None:
     try:
-        await serve_client(reader, writer, warehouse=warehouse, loader=loader, peers=peers)
+        await serve_client(reader, writer, means)
     finally:
         writer.close()
 
 
-async def _add_functions(warehouse: Postgres) -> None:
-    sql = files(__package__).joinpath("functions.sql").read_text()
+@contextlib.asynccontextmanager
+async def _prepared(warehouse: Postgres, isolation: Isolation) -> AsyncIterator[asyncpg.Connection]:
+    """Give the database what Redshift has; the superuser's connection, for as long as the stand-in runs."""
     connection = await warehouse.connect(user=SUPERUSER)
     try:
-        await connection.execute(sql)
+        await connection.execute("SET default_transaction_isolation = 'read committed'")
+        for name in _CATALOGUE:
+            await connection.execute(files(__package__).joinpath(name).read_text())
+        level = f"ALTER DATABASE {DATABASE} SET default_transaction_isolation = '{isolation.value}'"
+        await connection.execute(level)
+        yield connection
     finally:
         await connection.close()

@@ -1,36 +1,35 @@
-"""From SQL as a client of Redshift writes it to SQL that PostgreSQL runs.
+"""A text of SQL as statements, and a statement as tokens.
 
-Works on tokens and keeps the text between them: what is taken out becomes blanks, so that the positions in the
+What is rewritten keeps the text between the tokens, and what is taken out becomes blanks, so that the positions in the
 backend's error messages stay true.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from service.local.redshift.refusals import OWN_LIMIT, not_supported
+from service.local.redshift.refusals import OWN_LIMIT, SYNTAX_ERROR, RefusedError, not_supported
 
-VARCHAR_BYTES_MAX = 65535
+Edit = tuple[int, int, str]
+"""What to put in the place of the source from one position up to another."""
 
-# Nothing is ever rewritten or intercepted in a text without one of these words, and a long INSERT is slow to tokenise.
-_WORTH_READING = re.compile(
-    r"\b(copy|create|alter|max|json_serialize|json_extract_path_text|sysdate|query_group)\b", re.IGNORECASE
+_LITERALS = frozenset({TokenType.STRING, TokenType.BYTE_STRING})
+# Kinds of literals that Redshift lacks or that a second reading could split otherwise.
+_FOREIGN_LITERALS = frozenset(
+    {
+        TokenType.HEREDOC_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.UNICODE_STRING,
+        TokenType.RAW_STRING,
+        TokenType.BIT_STRING,
+        TokenType.HEX_STRING,
+    }
 )
-
-_KEYS_OF_TABLE = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
-_VARCHAR = ("VARCHAR", "CHARACTER VARYING", "CHAR VARYING", "NVARCHAR")
-# PostgreSQL has functions of these names too, which would win.
-_REPLACED_CALLS = {
-    "JSON_SERIALIZE": "redshift.json_serialize",
-    "JSON_EXTRACT_PATH_TEXT": "redshift.json_extract_path_text",
-}
-_REPLACED_WORDS = {"SYSDATE": "redshift.sysdate()"}
-# Settings that PostgreSQL does not have; under a prefix it keeps any.
-_SETTINGS = {"QUERY_GROUP": "redshift.query_group"}
+_QUOTED = frozenset({TokenType.IDENTIFIER, *_LITERALS})
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,41 @@ class Statement:
     tokens: Sequence[Token]
     source: str
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
     def word(self, index: int) -> str:
         """The token at `index` in upper case (PRIMARY KEY is one); empty for what is quoted and after the end."""
-        if not 0 <= index < len(self.tokens) or self.tokens[index].token_type in _QUOTED:
+        return self._words[index] if 0 <= index < len(self._words) else ""
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return ["" if token.token_type in _QUOTED else " ".join(token.text.upper().split()) for token in self.tokens]
+
+    def words(self, start: int, count: int) -> tuple[str, ...]:
+        return tuple(self.word(at) for at in range(start, start + count))
+
+    def name(self, index: int) -> str:
+        """The identifier at `index` as Redshift folds it: in lower case, quoted or not; empty for anything else."""
+        if not 0 <= index < len(self.tokens):
             return ""
-        return " ".join(self.tokens[index].text.upper().split())
+        token = self.tokens[index]
+        if token.token_type is TokenType.IDENTIFIER:
+            return token.text.lower()
+        is_word = token.token_type not in _LITERALS and (token.text[:1].isalpha() or token.text[:1] in {"_", "#"})
+        return token.text.lower() if is_word else ""
+
+    def literal(self, index: int) -> str | None:
+        """The value of the string at `index`, None for anything else."""
+        if not 0 <= index < len(self.tokens) or self.tokens[index].token_type not in _LITERALS:
+            return None
+        return self.tokens[index].text
+
+    def shown(self, index: int) -> str:
+        """What stands at `index`, for a message; a literal may be a secret and is not shown."""
+        if not 0 <= index < len(self.tokens):
+            return "end of input"
+        return "'…'" if self.literal(index) is not None else self.text(index, index + 1)
 
     def text(self, start: int, end: int) -> str:
         """The source from the token at `start` up to the one before `end`."""
@@ -61,10 +90,39 @@ class Statement:
                 return at + 1
         return len(self.tokens)
 
+    def after_name(self, index: int) -> int:
+        """The index after a possibly qualified name."""
+        at = index + 1
+        while self.word(at) == ".":
+            at += 2
+        return at
 
-_QUOTED = frozenset(
-    {TokenType.IDENTIFIER, TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.NATIONAL_STRING}
-)
+    def parts(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Where the pieces between commas begin and end, commas within parentheses aside."""
+        found, first, at = [], start, start
+        while at < end:
+            if self.word(at) == ",":
+                found.append((first, at))
+                first = at + 1
+            at = max(self.after_parentheses(at), at + 1)
+        return [*found, (first, end)] if first < end or found else []
+
+    def replaced(self, start: int, end: int, new: str) -> Edit:
+        """The edit that puts `new` in the place of the tokens from `start` up to the one before `end`."""
+        return self.tokens[start].start, self.tokens[end - 1].end + 1, new
+
+    def blanked(self, start: int, end: int) -> Edit:
+        first, last, _ = self.replaced(start, end, "")
+        return first, last, " " * (last - first)
+
+    def edited(self, edits: Iterable[Edit]) -> str:
+        """The statement's text after the edits, of which none may overlap another."""
+        text = self.source
+        first, last = self.tokens[0].start, self.tokens[-1].end + 1
+        for start, end, new in sorted(edits, key=lambda edit: edit[:2], reverse=True):
+            text = text[:start] + new + text[end:]
+            last += len(new) - (end - start)
+        return text[first:last]
 
 
 class _Tokenizer(Redshift.Tokenizer):
@@ -72,13 +130,13 @@ class _Tokenizer(Redshift.Tokenizer):
 
 
 def statements(sql: str) -> list[Statement]:
-    """The statements of a text. Empty where nothing is worth reading or the text is no SQL: the backend will tell."""
-    if not _WORTH_READING.search(sql):
-        return []
+    """The statements of a text. Raises RefusedError where it cannot be read for certain."""
     try:
         tokens = _Tokenizer(dialect=Redshift()).tokenize(sql)
     except TokenError:
-        return []
+        raise RefusedError(SYNTAX_ERROR, f"{OWN_LIMIT} syntax error: a literal or comment does not end") from None
+    if any(token.token_type in _FOREIGN_LITERALS for token in tokens):
+        raise not_supported(f"{OWN_LIMIT} Only literals in single quotes are supported.")
     found: list[Statement] = []
     start = 0
     for at, token in enumerate([*tokens, None]):
@@ -87,136 +145,3 @@ def statements(sql: str) -> list[Statement]:
                 found.append(Statement(tokens[start:at], sql))
             start = at + 1
     return found
-
-
-def rewritten(statement: Statement) -> str:
-    """The statement's text for PostgreSQL. Raises RefusedError."""
-    edits = [*_expressions(statement)]
-    if _is_table_definition(statement):
-        edits += _table_attributes(statement)
-    text = statement.source
-    first, last = statement.tokens[0].start, statement.tokens[-1].end + 1
-    for start, end, new in sorted(edits, reverse=True):
-        text = text[:start] + new + text[end:]
-        last += len(new) - (end - start)
-    return text[first:last]
-
-
-Edit = tuple[int, int, str]
-
-
-def _expressions(statement: Statement) -> Iterator[Edit]:
-    for at, token in enumerate(statement.tokens):
-        word = statement.word(at)
-        qualified = statement.word(at - 1) == "."
-        called = statement.word(at + 1) == "("
-        if word in _SETTINGS and statement.word(0) in {"SET", "RESET", "SHOW"} and at > 0:
-            yield token.start, token.end + 1, _SETTINGS[word]
-        elif word == "MAX" and statement.word(at - 1) == "(" and statement.word(at - 2) in _VARCHAR:
-            yield token.start, token.end + 1, str(VARCHAR_BYTES_MAX)
-        elif word in _REPLACED_CALLS and called and not qualified:
-            yield token.start, token.end + 1, _REPLACED_CALLS[word]
-        elif word in _REPLACED_WORDS and not called and not qualified:
-            yield token.start, token.end + 1, _REPLACED_WORDS[word]
-
-
-def _is_table_definition(statement: Statement) -> bool:
-    if statement.word(0) == "ALTER":
-        return statement.word(1) == "TABLE"
-    return statement.word(0) == "CREATE" and _name_index(statement) > 0
-
-
-def _name_index(statement: Statement) -> int:
-    """Where the name of CREATE [LOCAL] [TEMP] TABLE [IF NOT EXISTS] stands; 0 for any other CREATE."""
-    at = 1
-    while statement.word(at) in {"LOCAL", "TEMP", "TEMPORARY"}:
-        at += 1
-    if statement.word(at) != "TABLE":
-        return 0
-    return at + 4 if statement.word(at + 1) == "IF" else at + 1
-
-
-def _table_attributes(statement: Statement) -> Iterator[Edit]:
-    if statement.word(0) == "ALTER":
-        yield from _column_attributes(statement, 2, len(statement.tokens))
-        return
-    at = _name_index(statement) + 1
-    while statement.word(at) == ".":
-        at += 2
-    end = statement.after_parentheses(at)
-    if end > at:
-        yield from _elements(statement, at + 1, end - 1)
-    while end < len(statement.tokens) and statement.word(end) != "AS":
-        length = _table_attribute_length(statement, end)
-        if length:
-            yield _blank(statement, end, end + length)
-        end += max(length, 1)
-
-
-def _elements(statement: Statement, start: int, end: int) -> Iterator[Edit]:
-    """Columns and table constraints between the parentheses."""
-    kept_any = False
-    while start < end:
-        stop = _element_end(statement, start, end)
-        first = start + 2 if statement.word(start) == "CONSTRAINT" else start
-        if statement.word(first) in _KEYS_OF_TABLE:
-            # The comma before goes too; that of a first element is the one after.
-            yield _blank(statement, start - 1 if kept_any else start, stop if kept_any else min(stop + 1, end))
-        else:
-            kept_any = True
-            yield from _column_attributes(statement, start + 1, stop)
-        start = stop + 1
-
-
-def _element_end(statement: Statement, start: int, end: int) -> int:
-    at = start
-    while at < end and statement.word(at) != ",":
-        at = max(statement.after_parentheses(at), at + 1)
-    return at
-
-
-def _column_attributes(statement: Statement, start: int, end: int) -> Iterator[Edit]:
-    at = start
-    while at < end:
-        length = _column_attribute_length(statement, at)
-        if length and statement.word(0) == "ALTER" and statement.word(at - 1) == "ADD":
-            raise not_supported(f"{OWN_LIMIT} ALTER TABLE … ADD of a key is not supported; name keys in CREATE TABLE.")
-        if length:
-            yield _blank(statement, at, at + length)
-        at = at + length if length else max(statement.after_parentheses(at), at + 1)
-
-
-def _column_attribute_length(statement: Statement, at: int) -> int:
-    """How many tokens the column attribute at `at` has; 0 if none that PostgreSQL lacks or would enforce."""
-    match statement.word(at), statement.word(at + 1):
-        case "CONSTRAINT", _:
-            inner = _column_attribute_length(statement, at + 2)
-            return inner + 2 if inner and statement.word(at + 2) in {*_KEYS_OF_TABLE, "REFERENCES"} else 0
-        case "ENCODE", following if following != "(":
-            return 2
-        case (("DISTKEY" | "SORTKEY" | "UNIQUE" | "PRIMARY KEY"), _):
-            return statement.after_parentheses(at + 1) - at
-        case "REFERENCES", _:
-            name_end = at + 2
-            while statement.word(name_end) == ".":
-                name_end += 2
-            return statement.after_parentheses(name_end) - at
-    return 0
-
-
-def _table_attribute_length(statement: Statement, at: int) -> int:
-    match statement.word(at), statement.word(at + 1):
-        case (("DISTSTYLE" | "BACKUP" | "ENCODE"), _):
-            return 2
-        case "SORTKEY", "AUTO":
-            return 2
-        case (("DISTKEY" | "SORTKEY"), _):
-            return statement.after_parentheses(at + 1) - at
-        case (("COMPOUND" | "INTERLEAVED"), "SORTKEY"):
-            return statement.after_parentheses(at + 2) - at
-    return 0
-
-
-def _blank(statement: Statement, start: int, end: int) -> Edit:
-    first, last = statement.tokens[start].start, statement.tokens[end - 1].end + 1
-    return first, last, " " * (last - first)

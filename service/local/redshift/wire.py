@@ -116,6 +116,11 @@ def parse(name: bytes, sql: str, types: bytes) -> Message:
     return Message.of(b"P", b"\0".join((name, sql.encode(), types)))
 
 
+def bind_nothing(statement: str) -> Message:
+    """A Bind of a statement by this name, without parameters."""
+    return Message.of(b"B", b"\0" + statement.encode() + b"\0" + bytes(6))
+
+
 def copy_data(payload: bytes) -> list[Message]:
     """CopyData messages of a size that the backend likes."""
     pieces = range(0, len(payload), _COPY_CHUNK_BYTES)

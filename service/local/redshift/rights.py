@@ -1,0 +1,59 @@
+"""Users, groups, roles and grants, and the plain statements about schemas, views and tables."""
+
+from collections.abc import Iterator
+
+from service.local.redshift.refusals import OWN_LIMIT, not_supported, syntax_error
+from service.local.redshift.statements import Edit, Statement
+
+_USER_OPTIONS = frozenset(
+    {"WITH", "PASSWORD", "IN", "GROUP", "CONNECTION", "LIMIT", "VALID", "UNTIL", "UNLIMITED", ","}
+)
+_REFUSED_WORDS = frozenset(
+    {"ASSUMEROLE", "EXTERNAL", "DATASHARE", "FUNCTION", "FUNCTIONS", "PROCEDURE", "LANGUAGE", "MODEL", "ADMIN",
+     "SUPERUSER", "CREATEROLE", "CREATEDB", "CREATEUSER", "DISABLE", "SYSLOG", "SESSION", "QUOTA", "EXTERNALID",
+     "MASKING", "RLS", "IGNORE", "SEQUENCE", "SEQUENCES", "PARAMETER", "TABLESPACE", "GRANTED", "AUTHORIZATION"}
+)  # fmt: skip
+_OWN_ROLES = ("standin", "pg_")
+
+
+def rights_edits(statement: Statement) -> Iterator[Edit]:
+    """Raises RefusedError for a form that is not supported."""
+    _check_words(statement)
+    match statement.words(0, 2):
+        case (("CREATE" | "ALTER"), "USER"):
+            _check_user(statement)
+        case "CREATE", "ROLE" | "SCHEMA":
+            name = 5 if statement.words(2, 3) == ("IF", "NOT", "EXISTS") else 2
+            if len(statement) != name + 1:
+                raise syntax_error(statement.shown(name + 1))
+        case "ALTER", "ROLE" | "SCHEMA":
+            if statement.words(3, 2) not in {("RENAME", "TO"), ("OWNER", "TO")}:
+                raise syntax_error(statement.shown(3))
+        case ("GRANT" | "REVOKE", _) | ("ALTER", "DEFAULT"):
+            yield from _role_words(statement)
+
+
+def _check_words(statement: Statement) -> None:
+    for at in range(1, len(statement)):
+        if statement.word(at) in _REFUSED_WORDS:
+            raise not_supported(f"{OWN_LIMIT} {statement.word(at)} is not supported here.")
+        if statement.name(at).startswith(_OWN_ROLES):
+            raise not_supported(f"{OWN_LIMIT} The name {statement.name(at)} belongs to the stand-in.")
+        if statement.word(at) == "(" and statement.word(0) not in {"GRANT", "REVOKE"}:
+            raise syntax_error("(")
+
+
+def _check_user(statement: Statement) -> None:
+    if statement.word(0) == "CREATE" and "PASSWORD" not in statement.words(0, len(statement)):
+        raise not_supported(f"{OWN_LIMIT} CREATE USER needs a PASSWORD.")
+    for at in range(3, len(statement)):
+        named = statement.word(at - 1) in {"GROUP", ","}
+        if not named and statement.literal(at) is None and statement.word(at) not in _USER_OPTIONS:
+            raise syntax_error(statement.shown(at))
+
+
+def _role_words(statement: Statement) -> Iterator[Edit]:
+    """PostgreSQL grants a role without the word ROLE, and knows no other roles than roles."""
+    for at in range(1, len(statement)):
+        if statement.word(at) == "ROLE" and statement.word(at - 1) != "FOR":
+            yield statement.blanked(at, at + 1)
