@@ -99,7 +99,6 @@ SERIALIZATION = "1023"
 TRANSIENT_WORDS = ("disk full", "resize mode", "is being resized", "wlm", "concurrent ddl")
 SETUP_WORDS = ("access denied", "not authorized", "s3serviceexception", "assume role")
 DATA_WORDS = (
-    "spectrum scan error",
     "length of the data column",
     "incompatible parquet schema",
     "unmatched number of columns",
@@ -107,6 +106,7 @@ DATA_WORDS = (
     "numeric data overflow",
     "string value exceeds",
     "file entry does not have",
+    "file not found",
     "json",
 )
 

@@ -21,6 +21,7 @@ from service.local.emulator import emulated_aws
 from service.local.ports import free_port
 from service.local.postgres import SUPERUSER, Postgres, postgres
 from service.local.provision import REGION, create_tables
+from service.local.redshift.faults import Faults
 from service.local.redshift.server import redshift_standin
 from service.runtime import PooledFanOut
 from service.settings import PROJECT
@@ -104,6 +105,7 @@ class RealPlace:
     store: S3Store
     clock: SystemClock
     numbers: Iterator[int]
+    faults: Faults
 
     async def queue(self) -> SqsQueue:
         name = f"contract-{next(self.numbers)}"
@@ -142,15 +144,16 @@ class RealPlace:
 @asynccontextmanager
 async def real_place(directory: Path) -> AsyncIterator[RealPlace]:
     """Start the backing services, and open the clients as `app.py` does."""
+    faults = Faults()
     async with (
         emulated_aws(directory / "aws", free_port(0)) as endpoint,
         postgres(directory / "warehouse") as behind,
-        redshift_standin(free_port(0), behind, endpoint) as dsn,
+        redshift_standin(free_port(0), behind, endpoint, faults=faults) as dsn,
         clients_of(endpoint) as clients,
         open_warehouse(dsn, password=None, tls=False, limits=LIMITS) as warehouse,
     ):
         await clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield RealPlace(clients, dsn, behind, warehouse, S3Store(clients.s3), SystemClock(), itertools.count(1))
+        yield RealPlace(clients, dsn, behind, warehouse, S3Store(clients.s3), SystemClock(), itertools.count(1), faults)
 
 
 @asynccontextmanager

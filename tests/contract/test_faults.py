@@ -164,7 +164,7 @@ def test_aws_out_of_reach_may_pass_the_next_time(wrong: Fault) -> None:
         ("22003", RejectedError),
         ("22P02", RejectedError),
         ("23502", RejectedError),
-        ("XX000", RejectedError),
+        ("XX000", SetupError),
     ],
 )
 def test_an_answer_of_the_warehouse_is_judged_by_its_sqlstate(sqlstate: str, kind: type[AcequiaError]) -> None:
@@ -198,7 +198,8 @@ def test_a_number_in_another_message_is_no_isolation_violation() -> None:
         ("Disk Full", TransientError),
         ("Cannot execute write query because system is in resize mode", TransientError),
         ("S3ServiceException: Access Denied, Status 403", SetupError),
-        ("Spectrum Scan Error", RejectedError),
+        ("Spectrum Scan Error", SetupError),
+        ("The length of the data column x is longer than the length defined in the table.", RejectedError),
         ("Cannot insert a NULL value into column id", RejectedError),
         ("Assert", SetupError),
     ],

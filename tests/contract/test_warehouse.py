@@ -314,6 +314,67 @@ class TestRedshiftAlone:
         with pytest.raises(SetupError, match=r"cannot ledger_lock: .*load_ledger_nowhere.*42P01"):
             await loading.load(file)
 
+    @pytest.mark.parametrize("fault", ["drop_before_commit", "drop_after_commit"])
+    async def test_a_commit_whose_answer_is_lost_is_tried_again_and_loads_once(
+        self, loading: Loading, real: RealPlace, fault: str
+    ) -> None:
+        files = await loading.refined(event(1), event(2))
+        before = real.faults.fired[fault]
+        getattr(real.faults, fault)()
+        with pytest.raises(TransientError):
+            await loading.load(*files)
+        assert real.faults.fired[fault] == before + 1
+        again = await loading.load(*files)
+        assert (again.files, again.known_files) == ((1, 0) if fault == "drop_before_commit" else (0, 1))
+        assert await loading.event_ids() == ["e001", "e002"]
+        assert await loading.figures(*files) == [(2, 2, 0)]
+
+    async def test_a_commit_that_takes_effect_after_we_are_back_is_waited_for_at_the_ledger(
+        self, loading: Loading, real: RealPlace
+    ) -> None:
+        files = await loading.refined(event(1))
+        real.faults.delay_commit(until="load_ledger")
+        with pytest.raises(TransientError):
+            await loading.load(*files)
+        again = await loading.load(*files)
+        assert (again.files, again.known_files) == (0, 1)
+        assert await loading.event_ids() == ["e001"]
+
+    @pytest.mark.parametrize("statement", ["COPY", "INSERT INTO"])
+    async def test_a_serializable_violation_passes_the_next_time(
+        self, loading: Loading, real: RealPlace, statement: str
+    ) -> None:
+        files = await loading.refined(event(1))
+        real.faults.violate(statement)
+        with pytest.raises(TransientError):
+            await loading.load(*files)
+        await loading.load(*files)
+        assert await loading.event_ids() == ["e001"]
+
+    async def test_a_copy_that_may_not_read_s3_is_an_operators_matter_and_no_bad_file(
+        self, loading: Loading, real: RealPlace
+    ) -> None:
+        files = await loading.refined(event(1))
+        real.faults.fail_copy(files[0].uri)
+        with pytest.raises(SetupError):
+            await loading.load(*files)
+        await loading.load(*files)
+        assert await loading.event_ids() == ["e001"]
+
+    async def test_a_file_that_copy_refuses_leaves_nothing_of_its_group(
+        self, loading: Loading, real: RealPlace
+    ) -> None:
+        good, bad = [*await loading.refined(event(1)), *await loading.refined(event(2))]
+        real.faults.fail_copy(bad.uri, error="The length of the data column x is longer than the table's.", times=2)
+        with pytest.raises(RejectedError) as raised:
+            await loading.load(good, bad)
+        assert raised.value.code == "load_refused"
+        assert await loading.event_ids() == []
+        with pytest.raises(RejectedError):
+            await loading.load(bad)
+        await loading.load(good)
+        assert await loading.event_ids() == ["e001"]
+
     async def test_a_session_that_is_cut_is_an_outage_and_the_next_try_loads(
         self, loading: Loading, real: RealPlace
     ) -> None:
