@@ -11,12 +11,13 @@ An unlocked read of the ledger would prove presence, never absence: so it is rea
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
 from service.core.datasets import Dataset
-from service.core.errors import RejectedError
+from service.core.errors import RejectedError, SetupError, TransientError
 from service.core.events import LoadersMet
 from service.core.notice import File
 from service.core.ports import Means, Session, Warehouse
@@ -36,9 +37,13 @@ STATEMENTS = (
     "ledger_add",
     "stage_drop",
     "fresh_drop",
+    "load_error",
 )
 LOCK_SECONDS_USUAL = 1.0
 """A lock that nobody holds is given well within that."""
+FILE_NAME_LETTERS = 256
+"""As many letters of a file's name as SYS_LOAD_ERROR_DETAIL keeps."""
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 STAGE, FRESH = "acequia_stage", "acequia_fresh"
 
 
@@ -87,6 +92,22 @@ class Commit:
                 entries = listed(self._entry(group, file, inserted.get(file.uri, 0)) for file in files)
                 await session.execute(self._statements.render("ledger_add", entries=entries, **places))
         return Committed(len(files), len(known), sum(file.rows for file in files), sum(inserted.values()))
+
+    async def explained(self, file: File, refused: RejectedError) -> RejectedError:
+        """The refusal with Redshift's own words about this file, where it has some and we may read them.
+
+        What stands in quotes is left out: it could be a value.
+        """
+        place = {"file": literal(file.uri[:FILE_NAME_LETTERS])}
+        try:
+            async with self._warehouse.transaction() as session:
+                rows = await session.fetch(self._statements.render("load_error", **place))
+        except (RejectedError, SetupError, TransientError):
+            return refused
+        if not rows:
+            return refused
+        column, words = rows[0]
+        return RejectedError(refused.code, f"{refused.sentence}: {QUOTED.sub('…', words)}", column=column or None)
 
     async def _lock(self, session: Session, group: Group, places: Mapping[str, str]) -> None:
         asked = self._means.clock.monotonic()

@@ -78,7 +78,7 @@ class Load:
             done = await self._commit.run(group)
         except RejectedError as wrong:
             if len(group.files) == 1:
-                return {group.files[0].uri: wrong}
+                return {group.files[0].uri: await self._commit.explained(group.files[0], wrong)}
             return await self._load(_part(group, 0)) | await self._load(_part(group, 1))
         self._means.emit(
             GroupLoaded(

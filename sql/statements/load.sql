@@ -53,3 +53,11 @@ DROP TABLE {stage};
 
 -- name: fresh_drop
 DROP TABLE {fresh};
+
+-- name: load_error
+-- Redshift's own words about the last COPY that failed on this file. The columns are blank-padded CHAR; names are cut.
+SELECT TRIM(column_name), TRIM(error_message)
+FROM sys_load_error_detail
+WHERE TRIM(file_name) = {file}
+ORDER BY start_time DESC
+LIMIT 1;

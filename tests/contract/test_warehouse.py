@@ -99,12 +99,16 @@ class Loading:
 
     async def load(self, *files: File, step: Step = _nothing) -> Committed:
         """One load transaction."""
+        commit = self.commit(step)
+        return await commit.run(Group(self.dataset, self.dataset.stored_columns, files, f"group-{files[0].rows}"))
+
+    def commit(self, step: Step = _nothing) -> Commit:
+        """The transaction's runner, as `wiring.py` builds it."""
         means = Means(
             StoreWithAStep(self._place, step), InlineThreads(), InlineFanOut(), self._place.clock, lambda _: None
         )
         statements = Statements.load(PROJECT / "sql" / "statements" / "load.sql", expected=STATEMENTS)
-        commit = Commit(statements, warehouse=self._place.warehouse, refined=REFINED, role=ROLE, means=means)
-        return await commit.run(Group(self.dataset, self.dataset.stored_columns, files, f"group-{files[0].rows}"))
+        return Commit(statements, warehouse=self._place.warehouse, refined=REFINED, role=ROLE, means=means)
 
     async def event_ids(self) -> list[str]:
         """What the table holds, sorted."""
@@ -372,6 +376,8 @@ class TestRedshiftAlone:
         assert await loading.event_ids() == []
         with pytest.raises(RejectedError):
             await loading.load(bad)
+        explained = await loading.commit().explained(bad, raised.value)
+        assert "The length of the data column x is longer than the table" in explained.sentence
         await loading.load(good)
         assert await loading.event_ids() == ["e001"]
 

@@ -130,6 +130,8 @@ class _FakeSession:
                 return [(uri,) for uri in re.findall(r"'([^']+)'", statement.text) if uri in known]
             case "columns":
                 return [(t, n, *_catalogued(written), "YES") for t, cs in self.columns.items() for n, written in cs]
+            case "load_error":
+                return [("amount", "Invalid value 'secret' for the column")]
             case "copy_count":
                 return [(len(self._staged),)]
             case "fresh_counts":

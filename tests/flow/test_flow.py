@@ -117,7 +117,8 @@ def test_a_file_that_copy_refuses_costs_that_file_alone(world: World) -> None:
     run_virtual(main())
     assert world.event_ids() == [f"e{number:03d}" for number in range(8) if number != 3]
     [letter] = world.letters("load")
-    assert letter["code"] == "load_refused"
+    assert (letter["code"], letter["column"]) == ("load_refused", "amount")
+    assert letter["sentence"] == "the warehouse refused the data: Invalid value … for the column"
     attempts = world.journal.effects.count("warehouse copy")
     assert attempts <= 2 * 3 + 1, "halving finds one of eight in at most 2·log2(8) attempts after the first"
 
