@@ -13,7 +13,7 @@ from service.aws.s3 import S3Store
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset, load_datasets
-from service.core.errors import SetupError, TransientError
+from service.core.errors import AbsentError, SetupError, TransientError
 from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
 from service.core.ports import Emit, Means, Queue, Warehouse
 from service.core.zones import Zone
@@ -142,7 +142,7 @@ async def _open_queues(settings: Settings, clients: Clients, means: Means) -> di
 async def _url(settings: Settings, clients: Clients, name: str) -> str:
     try:
         return await queue_url(clients.sqs, name)
-    except SetupError as wrong:
+    except AbsentError as wrong:
         fields = [field for field in type(settings).model_fields if getattr(settings, field) == name]
         raise SetupError(f"{PREFIX}{fields[0].upper()} holds {name!r}: {wrong}") from None
 

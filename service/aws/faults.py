@@ -18,7 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from service.core.errors import AcequiaError, RejectedError, SetupError, TransientError
+from service.core.errors import AbsentError, AcequiaError, RejectedError, SetupError, TransientError
 
 MISSING_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 MISSING_OBJECT = {"NoSuchKey", "404"}
@@ -77,9 +77,9 @@ def code_of(wrong: ClientError) -> str:
 
 def _client_error(dependency: str, action: str, code: str) -> AcequiaError:
     if code in MISSING_QUEUE:
-        return SetupError(f"{dependency}: cannot {action}: the queue does not exist in this account and region")
+        return AbsentError(f"{dependency}: cannot {action}: the queue does not exist in this account and region")
     if code in MISSING_BUCKET:
-        return SetupError(f"{dependency}: cannot {action}: the bucket does not exist")
+        return AbsentError(f"{dependency}: cannot {action}: the bucket does not exist")
     if code in MISSING_OBJECT:
         return RejectedError("missing_object", "nothing lies at the object's address")
     if code in REFUSED:

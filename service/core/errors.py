@@ -45,6 +45,10 @@ class SetupError(AcequiaError):
     """Something outside the data must be mended by an operator; the sentence says what and how."""
 
 
+class AbsentError(SetupError):
+    """A setting names something that does not exist."""
+
+
 class DatasetSetupError(SetupError):
     """The same, but for one dataset alone: the others go on."""
 

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 
 from service.aws.faults import aws_faults, warehouse_faults
-from service.core.errors import AcequiaError, DefinitionError, RejectedError, SetupError, TransientError
+from service.core.errors import AbsentError, AcequiaError, DefinitionError, RejectedError, SetupError, TransientError
 
 VALUE = "ES9121000418450200051332"
 """What a bank would not like to read in a log."""
@@ -47,9 +47,9 @@ def _raised(around: AbstractContextManager[None], wrong: BaseException) -> Acequ
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("AWS.SimpleQueueService.NonExistentQueue", SetupError),
-        ("QueueDoesNotExist", SetupError),
-        ("NoSuchBucket", SetupError),
+        ("AWS.SimpleQueueService.NonExistentQueue", AbsentError),
+        ("QueueDoesNotExist", AbsentError),
+        ("NoSuchBucket", AbsentError),
         ("AccessDenied", SetupError),
         ("AccessDeniedException", SetupError),
         ("403", SetupError),
