@@ -29,7 +29,7 @@ from service.aws.redshift import read_as_text
 from service.aws.s3 import S3Store
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
-from service.core.datasets import load_datasets
+from service.core.definitions import load_datasets
 from service.core.model import Message, Outgoing
 from service.core.notice import File, FileNotice
 from service.core.zones import Zone, raw_key, refined_key

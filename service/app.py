@@ -12,7 +12,8 @@ from service.aws.redshift import WarehouseLimits, open_warehouse
 from service.aws.s3 import S3Store
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
-from service.core.datasets import Dataset, load_datasets
+from service.core.datasets import Dataset
+from service.core.definitions import load_datasets
 from service.core.errors import AbsentError, SetupError, TransientError
 from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
 from service.core.ports import Emit, Means, Queue, Warehouse

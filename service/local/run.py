@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.core.datasets import Dataset, load_datasets
+from service.core.datasets import Dataset
+from service.core.definitions import load_datasets
 from service.core.errors import SetupError
 from service.local.job import Job, Running, Work
 from service.local.ports import HOST, free_port

@@ -17,7 +17,8 @@ import pytest
 import pytest_asyncio
 
 from service.aws.redshift import open_warehouse
-from service.core.datasets import Dataset, load_datasets
+from service.core.datasets import Dataset
+from service.core.definitions import load_datasets
 from service.core.errors import AcequiaError, RejectedError, SetupError, TransientError
 from service.core.model import Message
 from service.core.notice import File

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from service.core import events
-from service.core.datasets import load_dataset
 from service.core.dead_letter import MARKER
+from service.core.definitions import load_dataset
 from service.core.errors import CODES, DefinitionError
 from service.core.events import Event
 from service.settings import PROJECT, Settings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.datasets import load_datasets
+from service.core.definitions import load_datasets
 from tests.fakes.world import DEFINITION, World
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.core.datasets import load_dataset
+from service.core.definitions import load_dataset
 from service.core.model import Message
 from service.land.encode import encode
 from service.refine.compile import Program, compile_dataset

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.aws.redshift import read_as_text
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
-from service.core.datasets import load_datasets
+from service.core.definitions import load_datasets
 from service.core.model import Outgoing
 from service.local.feed import messages
 from service.local.ports import HOST, free_port

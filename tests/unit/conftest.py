@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.core.datasets import Dataset, load_dataset
+from service.core.datasets import Dataset
+from service.core.definitions import load_dataset
 from service.core.model import Attribute, Message
 from service.land.encode import encode
 from service.refine.compile import compile_dataset

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.datasets import load_dataset, load_datasets
+from service.core.definitions import load_dataset, load_datasets
 from service.core.errors import DefinitionError
 
 GOOD = """
