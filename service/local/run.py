@@ -1,6 +1,7 @@
 """`acequia local`: the main job on one machine, with the real worker as a child process beside the backing services."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from service.core.datasets import Dataset
 from service.core.definitions import load_datasets
 from service.core.errors import SetupError
 from service.local.job import Job, Running, Work
-from service.local.ports import HOST, free_port
+from service.local.ports import HOST
 from service.local.processes import Child, Command, child
 from service.local.show import STEPS, show_places, show_sum
 from service.local.stack import WAREHOUSE_PORT, Stack, backing_services
@@ -25,7 +26,7 @@ from service.settings import PROJECT
 
 SAMPLE_DATASET = "onboarding_events"
 WORKER_STOP_SECONDS_MAX = 25.0
-HTTP_PORT = 9_100
+WORKER_START_SECONDS_MAX = 60.0
 EXIT_MISSING = 1
 TUNABLE = re.compile(r"ACEQUIA_\w+_(MAX|SECONDS|POLLERS|LEVEL)")
 """Limits may come from outside; where things are never does: a variable meant for production must not reach it."""
@@ -114,9 +115,8 @@ async def _stack_only(options: Options, stack: Stack, console: Console) -> int:
 @asynccontextmanager
 async def _worker(stack: Stack, layers: tuple[str, ...]) -> AsyncIterator[Running]:
     """The container's process, with the environment that a container would get."""
-    port = free_port(HTTP_PORT)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ACEQUIA_", "AWS_"))}
-    own = {"ACEQUIA_LAYERS": ",".join(layers), "ACEQUIA_HTTP_PORT": str(port)}
+    own = {"ACEQUIA_LAYERS": ",".join(layers), "ACEQUIA_HTTP_PORT": "0"}
     tuned = {name: value for name, value in os.environ.items() if TUNABLE.fullmatch(name)}
     command = Command(
         name="The worker (acequia run)",
@@ -128,8 +128,21 @@ async def _worker(stack: Stack, layers: tuple[str, ...]) -> AsyncIterator[Runnin
         stop_signal=signal.SIGTERM,
         stop_seconds_max=WORKER_STOP_SECONDS_MAX,
     )
+    ports: list[int] = []
+
+    async def started() -> bool:
+        ports.extend(_http_ports(command.log))
+        return bool(ports)
+
     async with child(command) as process:
-        yield Running(process, f"http://{HOST}:{port}/metrics")
+        await process.until_ready(started, seconds_max=WORKER_START_SECONDS_MAX)
+        yield Running(process, f"http://{HOST}:{ports[0]}/metrics")
+
+
+def _http_ports(log: Path) -> list[int]:
+    """The port that the worker says it serves on, once it has started."""
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if '"service_started"' in line]
+    return [json.loads(line)["http_port"] for line in lines]
 
 
 async def _until_interrupted(worker: Child) -> None:

@@ -6,16 +6,18 @@ import base64
 import fcntl
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.local.emulator import emulated_aws
 from service.local.ports import HOST, free_port
 from service.local.postgres import postgres
+from service.local.processes import ChildFailedError
 from service.local.provision import REGION, create_queues_and_zones, create_tables, open_aws
 from service.local.redshift.server import redshift_standin
 
@@ -33,8 +35,14 @@ class Stack:
     directory: Path
     aws_endpoint: str
     warehouse_dsn: str
-    warehouse_port: int
     environment: Mapping[str, str]
+
+    @property
+    def warehouse_port(self) -> int:
+        """Where the stand-in listens."""
+        port = urlsplit(self.warehouse_dsn).port
+        assert port is not None
+        return port
 
     @property
     def refined_directory(self) -> Path:
@@ -48,18 +56,28 @@ async def backing_services(
 ) -> AsyncIterator[Stack]:
     """Start everything afresh in `directory`, and stop it at the end. Raises SetupError where the place is taken."""
     with _claimed(directory):
-        aws_port, warehouse_port = free_port(AWS_PORT), free_port(WAREHOUSE_PORT)
-        async with (
-            emulated_aws(directory / "aws", aws_port) as endpoint,
-            postgres(directory / "warehouse") as warehouse,
-            redshift_standin(warehouse_port, warehouse, endpoint) as dsn,
-        ):
+        async with AsyncExitStack() as running:
+            endpoint = await _on_a_free_port(running, AWS_PORT, lambda port: emulated_aws(directory / "aws", port))
+            warehouse = await running.enter_async_context(postgres(directory / "warehouse"))
+            dsn = await _on_a_free_port(
+                running, WAREHOUSE_PORT, lambda port: redshift_standin(port, warehouse, endpoint)
+            )
             async with open_aws(endpoint) as aws:
                 await create_queues_and_zones(aws, ZONES.values())
             await create_tables(dsn, sql, datasets)
             environment = _environment(endpoint, dsn)
             environment["ACEQUIA_DATASETS_DIRECTORY"] = str(datasets_directory)
-            yield Stack(directory, endpoint, dsn, warehouse_port, environment)
+            yield Stack(directory, endpoint, dsn, environment)
+
+
+async def _on_a_free_port(
+    running: AsyncExitStack, preferred: int, server: Callable[[int], AbstractAsyncContextManager[str]]
+) -> str:
+    """Start a server on the preferred port, else on any: between looking and listening another may have taken it."""
+    try:
+        return await running.enter_async_context(server(free_port(preferred)))
+    except (OSError, ChildFailedError):
+        return await running.enter_async_context(server(free_port(0)))
 
 
 def _environment(endpoint: str, dsn: str) -> dict[str, str]:

@@ -41,6 +41,12 @@ def test_a_taken_port_is_said_and_another_one_serves(start: Starter) -> None:
         assert program.until("is taken") == f"Port 5439 is taken, so the warehouse listens on {_port(program.text)}."
 
 
+def test_stacks_that_start_at_once_find_ports_of_their_own(start: Starter) -> None:
+    programs = [start("local", "--stack-only", "--directory", f"stack{number}") for number in range(3)]
+    said = [program.until("warehouse at") for program in programs]
+    assert len({_port(line) for line in said}) == 3
+
+
 def _port(text: str) -> int:
     found = re.search(r"@127\.0\.0\.1:(\d+)/acequia", text)
     assert found is not None
