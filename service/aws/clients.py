@@ -12,6 +12,7 @@ from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, NoRegionError
 
 from service.aws.faults import aws_faults
 from service.core.errors import SetupError
@@ -56,6 +57,10 @@ async def open_clients(*, pollers: int, poll_seconds: int, connections_max: int)
 def _endpoints() -> Iterator[None]:
     try:
         yield
+    except NoRegionError:
+        raise
+    except BotoCoreError as wrong:
+        raise SetupError(f"the AWS configuration (AWS_PROFILE, AWS_CONFIG_FILE …): {wrong}") from None
     except ValueError as wrong:
         raise SetupError(f"AWS_ENDPOINT_URL or one of AWS_ENDPOINT_URL_*: {wrong}") from None
 

@@ -65,3 +65,14 @@ class Dataset:
     def column(self, name: str) -> Column:
         """A mapped column by name."""
         return next(c for c in self.columns if c.name == name)
+
+
+def sound(name: str, written: str) -> bool:
+    """Whether some definition could have such a stored column: only then do its words go into SQL."""
+    if (name, written) in SYSTEM_COLUMNS:
+        return True
+    try:
+        kind = ColumnType.parse("double" if written == "double precision" else written)
+    except ValueError:
+        return False
+    return NAME.fullmatch(name) is not None and str(kind) == written

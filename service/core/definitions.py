@@ -77,7 +77,7 @@ class _Reader:
             self._wrong(f"event_time = {event_time!r} must name a column of type timestamp with required = true")
         identity, key = self._identity(names)
         rest = self._given.get("rest")
-        if rest is not None and (not isinstance(rest, str) or not NAME.fullmatch(rest) or rest in names):
+        if rest is not None and (not isinstance(rest, str) or not NAME.fullmatch(rest) or rest in {*names, *RESERVED}):
             self._wrong('rest names a column of its own, such as rest = "rest"')
         return Dataset(
             name=name,
@@ -159,9 +159,9 @@ class _Reader:
 
     def _diststyle(self, names: Mapping[str, Column]) -> str:
         style = self._given.get("diststyle", "auto")
-        if style not in ("auto", "even", "all") and style not in names:
+        if not isinstance(style, str) or (style not in ("auto", "even", "all") and style not in names):
             self._wrong('diststyle is "auto", "even", "all", or the column whose values are kept together')
-        return str(style)
+        return style
 
     def _text(self, field: str) -> str:
         value = self._given.get(field)

@@ -154,17 +154,21 @@ class Intake(Generic[T]):
         self._trouble.over(work)
 
     async def _dispatch(self) -> None:
-        running: set[asyncio.Task[None]] = set()
+        running: dict[asyncio.Task[None], str] = {}
+
+        def free() -> bool:
+            """A batch that waits for its own dataset's sake takes nobody's place."""
+            return sum(not self._trouble.of_dataset(work) for work in running.values()) < self._limits.batches_max
+
         async with asyncio.TaskGroup() as batches:
             while self._gather or running or not self._received_all:
                 self._arrived.clear()
-                while len(running) < self._limits.batches_max and (batch := self._seal(idle=not running)):
+                while free() and (batch := self._seal(idle=not running)):
                     task = batches.create_task(self._work(batch), name=f"{self._layer.name} {batch.batch_id}")
-                    running.add(task)
-                    task.add_done_callback(running.discard)
+                    running[task] = batch.batch_id
+                    task.add_done_callback(running.pop)
                     task.add_done_callback(lambda _: self._arrived.set())
-                free = len(running) < self._limits.batches_max
-                due = self._gather.due_at() if free else None
+                due = self._gather.due_at() if free() else None
                 await _wait(self._arrived, None if due is None else max(0.0, due - self._clock.monotonic()))
 
     def _seal(self, *, idle: bool) -> Batch[T] | None:
@@ -189,6 +193,7 @@ class Intake(Generic[T]):
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
                         return
+                    self._arrived.set()
                     await self._trouble.wait(batch.batch_id, down)
         finally:
             self._gather.finished(batch.key)

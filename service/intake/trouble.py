@@ -39,6 +39,10 @@ class Trouble:
     def __contains__(self, work: Hashable) -> bool:
         return work in self._open
 
+    def of_dataset(self, work: Hashable) -> bool:
+        """Whether that piece of work waits for what only its own dataset lacks."""
+        return work in self._open and isinstance(self._open[work].last, DatasetSetupError)
+
     async def wait(self, work: Hashable, down: Down) -> None:
         """Wait before that piece of work is tried again, longer after each failure. Draining cuts it short."""
         if not self._open:

@@ -9,7 +9,7 @@ is halved until the guilty file stands alone: it goes to dead letters, all other
 
 from collections.abc import Mapping, Sequence
 
-from service.core.datasets import Dataset
+from service.core.datasets import Dataset, sound
 from service.core.errors import RejectedError
 from service.core.events import GroupLoaded
 from service.core.layer import Outcome
@@ -38,7 +38,11 @@ class Load:
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
-        """By dataset. Only our own notices about the refined zone count here."""
+        """By dataset. Only our own notices about the refined zone count here.
+
+        Whether the files' columns fit is the live table's to say, not today's definition's: files that were written
+        under yesterday's load as well, and those of tomorrow's wait for its migration.
+        """
         notice = FileNotice.from_json(message.body)
         if notice.zone != self._refined.name:
             raise RejectedError(
@@ -50,8 +54,8 @@ class Load:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
         if notice.replaces is not None:
             raise RejectedError("bad_notice", "this version does not replay: the notice says `replaces`")
-        if any(known not in self._columns(notice.dataset) for known in notice.columns):
-            raise RejectedError("bad_notice", "the notice names a column that the dataset's definition does not have")
+        if len(dict(notice.columns)) < len(notice.columns) or not all(sound(*column) for column in notice.columns):
+            raise RejectedError("bad_notice", "the notice names a column or a type that no definition has")
         return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
@@ -92,9 +96,6 @@ class Load:
             )
         )
         return {}
-
-    def _columns(self, dataset: str) -> frozenset[tuple[str, str]]:
-        return frozenset(self._datasets[dataset].stored_columns)
 
 
 def _sharing(notices: Sequence[FileNotice]) -> list[tuple[Columns, list[File]]]:

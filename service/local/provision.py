@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
 
 from service.aws.clients import AwsClient
+from service.aws.faults import code_of
 from service.aws.redshift import WarehouseLimits, open_warehouse
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
@@ -45,8 +47,18 @@ async def open_aws(endpoint: str) -> AsyncIterator[LocalAws]:
         yield LocalAws(sqs, s3)
 
 
-async def create_queues_and_zones(aws: LocalAws, buckets: Iterable[str]) -> None:
-    """The three working queues with their dead-letter queues, the reprocess queue, and the zones' buckets."""
+async def create_zones(aws: LocalAws, buckets: Iterable[str]) -> None:
+    """The zones' buckets. Finding one of ours there already is no failure."""
+    for bucket in buckets:
+        try:
+            await aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        except ClientError as wrong:
+            if code_of(wrong) != "BucketAlreadyOwnedByYou":
+                raise
+
+
+async def create_queues(aws: LocalAws) -> None:
+    """The three working queues with their dead-letter queues, and the reprocess queue."""
     for name in (RECORDS, REFINE, LOAD):
         dead = await _queue(aws, f"{name}-dlq", {})
         target = (await aws.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"]))["Attributes"][
@@ -55,8 +67,6 @@ async def create_queues_and_zones(aws: LocalAws, buckets: Iterable[str]) -> None
         redrive = {"deadLetterTargetArn": target, "maxReceiveCount": RECEIVES_MAX}
         await _queue(aws, name, {"RedrivePolicy": json.dumps(redrive)})
     await _queue(aws, REPROCESS, {})
-    for bucket in buckets:
-        await aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
 async def create_tables(dsn: str, sql: Path, datasets: Mapping[str, Dataset]) -> None:

@@ -83,6 +83,10 @@ async def run_local(options: Options, console: Console) -> int:
 
 
 def _checked(options: Options, datasets: dict[str, Dataset]) -> Dataset:
+    if options.env_file is not None and not options.env_file.parent.is_dir():
+        raise SetupError(f"--env-file {options.env_file}: the directory does not exist")
+    if options.stack_only:
+        return next(iter(datasets.values()))
     if options.dataset not in datasets:
         known = ", ".join(sorted(datasets))
         raise SetupError(

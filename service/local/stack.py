@@ -18,12 +18,14 @@ from service.local.emulator import emulated_aws
 from service.local.ports import HOST, free_port
 from service.local.postgres import postgres
 from service.local.processes import ChildFailedError
-from service.local.provision import REGION, create_queues_and_zones, create_tables, open_aws
+from service.local.provision import REGION, create_queues, create_tables, create_zones, open_aws
 from service.local.redshift.server import redshift_standin
 
 AWS_PORT = 4566
 WAREHOUSE_PORT = 5439
 MARKER = "made-by-acequia-local"
+OURS = ("aws", "warehouse", "worker.log")
+"""What a run makes, and the next one removes; nothing else is ever removed."""
 ZONES = {"raw": "acequia-raw", "refined": "acequia-refined", "errors": "acequia-errors"}
 ACCOUNT = "000000000000"
 
@@ -57,17 +59,31 @@ async def backing_services(
     """Start everything afresh in `directory`, and stop it at the end. Raises SetupError where the place is taken."""
     with _claimed(directory):
         async with AsyncExitStack() as running:
-            endpoint = await _on_a_free_port(running, AWS_PORT, lambda port: emulated_aws(directory / "aws", port))
+            endpoint = await _on_a_free_port(running, AWS_PORT, lambda port: _own_aws(directory / "aws", port))
             warehouse = await running.enter_async_context(postgres(directory / "warehouse"))
             dsn = await _on_a_free_port(
                 running, WAREHOUSE_PORT, lambda port: redshift_standin(port, warehouse, endpoint)
             )
             async with open_aws(endpoint) as aws:
-                await create_queues_and_zones(aws, ZONES.values())
+                await create_queues(aws)
             await create_tables(dsn, sql, datasets)
             environment = _environment(endpoint, dsn)
             environment["ACEQUIA_DATASETS_DIRECTORY"] = str(datasets_directory)
             yield Stack(directory, endpoint, dsn, environment)
+
+
+@asynccontextmanager
+async def _own_aws(directory: Path, port: int) -> AsyncIterator[str]:
+    """Emulated AWS with its zones; raises ChildFailedError when it is another run's that answers on the port.
+
+    What our own emulator stores lies in our directory: that tells them apart before anything else is shared.
+    """
+    async with emulated_aws(directory, port) as endpoint:
+        async with open_aws(endpoint) as aws:
+            await create_zones(aws, ZONES.values())
+        if not all((directory / "s3" / ACCOUNT / bucket).is_dir() for bucket in ZONES.values()):
+            raise ChildFailedError(f"Another program answers on port {port}.")
+        yield endpoint
 
 
 async def _on_a_free_port(
@@ -115,7 +131,7 @@ def _local_key(name: str) -> str:
 
 @contextmanager
 def _claimed(directory: Path) -> Iterator[None]:
-    """An empty directory of ours, for us alone. What an earlier run left is removed; a stranger's files never are."""
+    """A directory of ours, for us alone. What an earlier run left is removed; a stranger's files never are."""
     directory.mkdir(parents=True, exist_ok=True)
     marker = directory / MARKER
     if not marker.exists() and any(directory.iterdir()):
@@ -125,9 +141,10 @@ def _claimed(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise SetupError(f"another acequia local uses {directory}: stop it, or name another --directory") from None
-        for left in directory.iterdir():
+        for name in OURS:
+            left = directory / name
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
-            elif left != marker:
-                left.unlink()
+            else:
+                left.unlink(missing_ok=True)
         yield
