@@ -20,6 +20,7 @@ from pathlib import Path
 import asyncpg
 
 from service.local.processes import Command, child, run
+from service.local.scratch import scratch_directory
 
 DATABASE = "acequia"
 OWNER = "acequia"
@@ -149,16 +150,13 @@ def _account() -> pwd.struct_passwd | None:
 def _temporary_directory(account: pwd.struct_passwd | None) -> Iterator[Path]:
     """A directory of our own that the account can reach, with a path short enough for a socket in it."""
     for place in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp makes a private directory in it
-        home = Path(tempfile.mkdtemp(prefix="acequia-pg-", dir=place))
-        try:
+        with scratch_directory("acequia-pg-", place) as home:
             fits = len(os.fsencode(Postgres(home).socket)) <= SOCKET_PATH_BYTES_MAX
             if fits and (account is None or _open_to_all(place)):
                 if account is not None:
                     os.chown(home, account.pw_uid, account.pw_gid)
                 yield home
                 return
-        finally:
-            shutil.rmtree(home)
     raise PostgresMissingError("No temporary directory is short enough for a socket and open to all accounts.")
 
 

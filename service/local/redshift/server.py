@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
@@ -19,6 +18,7 @@ from service.local.redshift.load_log import LoadLog
 from service.local.redshift.login import Means, serve_client
 from service.local.redshift.objects import opened_objects
 from service.local.redshift.unload_run import Unloader
+from service.local.scratch import scratch_directory
 
 CONVERSION_THREADS = 2
 
@@ -49,7 +49,7 @@ async def redshift_standin(
     """
     async with contextlib.AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(CONVERSION_THREADS, thread_name_prefix="standin"))
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="acequia-copy-"))
+        scratch = stack.enter_context(scratch_directory("acequia-copy-"))
         log = LoadLog(await stack.enter_async_context(_prepared(warehouse, isolation)))
         objects = await stack.enter_async_context(opened_objects(s3_endpoint))
         armed = faults or Faults()
