@@ -16,7 +16,7 @@ from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError, SetupError, TransientError
 from service.core.events import BatchClosed, BatchFinished, MessagesReceived, RecordsRejected
 from service.core.layer import Layer, Outcome
-from service.core.model import Batch, Message
+from service.core.model import Batch, Message, utf8_bytes
 from service.core.ports import Clock, Emit, Letters, Queue
 from service.core.retry import Backoff
 from service.intake.budget import Budget
@@ -219,7 +219,7 @@ class Intake(Generic[T]):
 
 def _received(layer: str, messages: Sequence[Message]) -> MessagesReceived:
     age_seconds = max((message.received_at - message.sent_at).total_seconds() for message in messages)
-    return MessagesReceived(layer, len(messages), sum(len(m.body) for m in messages), max(0.0, age_seconds))
+    return MessagesReceived(layer, len(messages), sum(utf8_bytes(m.body) for m in messages), max(0.0, age_seconds))
 
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:

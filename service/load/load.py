@@ -65,9 +65,9 @@ class Load:
         for columns, files in _sharing([held.value for held in batch.held]):
             await self._preflight.table(dataset.name, columns)
             refused |= await self._preflight.files(files)
-            sound = [file for file in files if file.uri not in refused]
-            if sound:
-                refused |= await self._load(Group(dataset, columns, sound, batch.batch_id))
+            whole = [file for file in files if file.uri not in refused]
+            if whole:
+                refused |= await self._load(Group(dataset, columns, whole, batch.batch_id))
         return Outcome(
             [
                 (held, refused[bad[0]])
