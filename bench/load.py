@@ -27,7 +27,6 @@ from rich.table import Table
 
 from service.aws.redshift import read_as_text
 from service.aws.s3 import S3Store
-from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.definitions import load_datasets
 from service.core.model import Message, Outgoing
@@ -40,7 +39,6 @@ from service.local.stack import Stack, backing_services
 from service.refine.compile import compile_dataset
 from service.refine.execute import Keys, judge
 from service.refine.write import parts
-from service.runtime import PooledFanOut
 from service.settings import PROJECT
 
 DATASET = "loan_events"
@@ -107,14 +105,7 @@ async def _made(aws: LocalAws) -> list[FileNotice]:
 async def _load(
     name: str, stack: Stack, aws: LocalAws, notices: Sequence[FileNotice], seconds: float, changed: dict[str, str]
 ) -> Outcome:
-    queue = SqsQueue(
-        LOAD,
-        await queue_url(aws.sqs, LOAD),
-        polling=aws.sqs,
-        calls=aws.sqs,
-        fan_out=PooledFanOut(4),
-        clock=SystemClock(),
-    )
+    queue = await aws.queue(LOAD)
     warehouse = await asyncpg.connect(stack.warehouse_dsn, statement_cache_size=0)
     await read_as_text(warehouse)
     clock = SystemClock()

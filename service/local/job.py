@@ -13,7 +13,7 @@ import asyncpg
 from rich.console import Console
 
 from service.aws.redshift import read_as_text
-from service.aws.sqs import SqsQueue, queue_url
+from service.aws.sqs import queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
@@ -26,7 +26,6 @@ from service.local.samples.onboarding import SPAN_DAYS, onboarding_samples
 from service.local.show import Bars, Sum, show_answer, take_sum
 from service.local.stack import Stack
 from service.local.watch import Counts, scrape
-from service.runtime import PooledFanOut
 
 SAMPLE_RECORDS = 20_000
 SAMPLE_SEED = 7
@@ -73,16 +72,11 @@ class Job:
     async def __aenter__(self) -> Self:
         self._http = await self._exits.enter_async_context(aiohttp.ClientSession())
         self._aws = await self._exits.enter_async_context(open_aws(self._stack.aws_endpoint))
-        self._queue = await self._open(RECORDS)
+        self._queue = await self._aws.queue(RECORDS)
         self._warehouse = await asyncpg.connect(self._stack.warehouse_dsn, statement_cache_size=0)
         self._exits.push_async_callback(self._warehouse.close)
         await read_as_text(self._warehouse)
         return self
-
-    async def _open(self, name: str) -> SqsQueue:
-        sqs, clock = self._aws.sqs, SystemClock()
-        url = await queue_url(sqs, name)
-        return SqsQueue(name, url, polling=sqs, calls=sqs, fan_out=PooledFanOut(4), clock=clock)
 
     async def __aexit__(self, *exception: object) -> None:
         await self._exits.aclose()
@@ -94,7 +88,7 @@ class Job:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed())
                 group.create_task(self._watch(bars, self._work.steps[-1]))
-        rejected = await rejected_by_code([await self._open(f"{name}-dlq") for name in (RECORDS, REFINE, LOAD)])
+        rejected = await rejected_by_code([await self._aws.queue(f"{name}-dlq") for name in (RECORDS, REFINE, LOAD)])
         last = self._work.steps[-1]
         waiting = self._totals()[last] - (self._counts.rejected_total if last == "refined" else 0)
         return await take_sum(

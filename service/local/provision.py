@@ -13,9 +13,11 @@ from botocore.exceptions import ClientError
 from service.aws.clients import AwsClient
 from service.aws.faults import code_of
 from service.aws.redshift import WarehouseLimits, open_warehouse
+from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
 from service.load.migrate import Migration
+from service.runtime import PooledFanOut
 
 REGION = "eu-central-1"
 RECORDS, REFINE, LOAD, REPROCESS = "acequia-records", "acequia-refine", "acequia-load", "acequia-reprocess"
@@ -23,6 +25,7 @@ RECEIVES_MAX = 20
 """High, so that deployments and kills never push good messages into dead letters."""
 RETENTION_SECONDS = 14 * 24 * 3600
 MESSAGE_BYTES_MAX = 1024 * 1024
+CALLS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,13 @@ class LocalAws:
 
     sqs: AwsClient
     s3: AwsClient
+
+    async def queue(self, name: str) -> SqsQueue:
+        """The `Queue` port on one of its queues."""
+        url = await queue_url(self.sqs, name)
+        return SqsQueue(
+            name, url, polling=self.sqs, calls=self.sqs, fan_out=PooledFanOut(CALLS_AT_ONCE), clock=SystemClock()
+        )
 
 
 @asynccontextmanager

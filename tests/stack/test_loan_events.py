@@ -16,11 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.aws.redshift import read_as_text
-from service.aws.sqs import SqsQueue, queue_url
-from service.core.clock import SystemClock
+from service.aws.sqs import queue_url
 from service.local.feed import messages, read_lines
 from service.local.provision import RECORDS, LocalAws, open_aws
-from service.runtime import PooledFanOut
 from tests.stack.conftest import Program, Starter
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -124,14 +122,7 @@ def _check_parquet(directory: Path) -> None:
 
 async def _feed_all(aws: LocalAws, path: Path) -> None:
     """All events in messages of 500, so that the emulator holds them at once."""
-    queue = SqsQueue(
-        RECORDS,
-        await queue_url(aws.sqs, RECORDS),
-        polling=aws.sqs,
-        calls=aws.sqs,
-        fan_out=PooledFanOut(4),
-        clock=SystemClock(),
-    )
+    queue = await aws.queue(RECORDS)
     source = messages(read_lines(path), dataset="loan_events", records_per_message=500)
     await queue.send([message for message, _ in source])
 

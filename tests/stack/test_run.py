@@ -21,15 +21,13 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.aws.redshift import read_as_text
-from service.aws.sqs import SqsQueue, queue_url
-from service.core.clock import SystemClock
+from service.aws.sqs import queue_url
 from service.core.definitions import load_datasets
 from service.core.model import Outgoing
 from service.local.feed import messages
 from service.local.ports import HOST, free_port
 from service.local.provision import LocalAws, create_tables, open_aws
 from service.local.samples.loans import loan_events
-from service.runtime import PooledFanOut
 from tests.stack.conftest import PROJECT, Program, Starter
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(90)]
@@ -74,10 +72,7 @@ class Line:
 
     async def send(self, some: Sequence[Outgoing]) -> None:
         """What a producer does."""
-        url = await queue_url(self.aws.sqs, f"{self.name}-records")
-        queue = SqsQueue(
-            "records", url, polling=self.aws.sqs, calls=self.aws.sqs, fan_out=PooledFanOut(4), clock=SystemClock()
-        )
+        queue = await self.aws.queue(f"{self.name}-records")
         await queue.send(some)
 
     async def depth(self, queue: str) -> tuple[int, int]:
