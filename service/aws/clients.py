@@ -24,6 +24,8 @@ CONNECT_SECONDS_MAX = 5
 READ_SECONDS_MAX = 30
 POLL_MARGIN_SECONDS = 10
 """A long poll's answer may come that much later than asked for."""
+SMALL_READ_SECONDS_MAX = 10
+"""What a small answer may take that a new connection to the warehouse waits for."""
 ATTEMPTS_MAX = 3
 """The SDK's own, quick and jittered; what outlasts them is the intake's to wait for."""
 
@@ -51,6 +53,16 @@ async def open_clients(*, pollers: int, poll_seconds: int, connections_max: int)
                 s3=await stack.enter_async_context(session.create_client("s3", config=calls)),
             )
         yield clients
+
+
+@asynccontextmanager
+async def open_client(service: str) -> AsyncIterator[AwsClient]:
+    """One more client, for few and small calls to a service that only some settings need."""
+    async with AsyncExitStack() as stack:
+        with aws_faults("aws", f"open the client of {service}"), _endpoints():
+            config = _config(1, SMALL_READ_SECONDS_MAX)
+            client = await stack.enter_async_context(get_session().create_client(service, config=config))
+        yield client
 
 
 @contextmanager

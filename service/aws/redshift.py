@@ -5,18 +5,20 @@ pool's reset (`RESET ALL` on Redshift) wipes session settings, so they are set a
 """
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 import asyncpg
 
-from service.aws.faults import warehouse_faults
+from service.aws.credentials.logins import GivenLogin, Login, Logins
+from service.aws.faults import LoginRefusedError, login_faults, warehouse_faults
 from service.core.errors import RejectedError
 from service.core.ports import Session, Statement
 
+PlainConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 AnyConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -95,9 +97,16 @@ async def read_as_text(connection: AnyConnection) -> None:
     await connection.set_type_codec("super", schema="pg_catalog", encoder=str, decoder=str, format="text")
 
 
-@asynccontextmanager
-async def open_warehouse(
+def open_warehouse(
     dsn: str, *, password: str | None, tls: bool, limits: WarehouseLimits
+) -> AbstractAsyncContextManager[RedshiftWarehouse]:
+    """A pool for the user that the DSN names. None leaves the password to the DSN."""
+    return open_warehouse_with(GivenLogin(password), dsn, tls=tls, limits=limits)
+
+
+@asynccontextmanager
+async def open_warehouse_with(
+    logins: Logins, dsn: str, *, tls: bool, limits: WarehouseLimits
 ) -> AsyncIterator[RedshiftWarehouse]:
     """A pool that connects when it is first needed, so that a warehouse that is down does not stop the start."""
     settings = f"SET query_group TO 'acequia'; SET statement_timeout TO {limits.statement_seconds_max * 1000}"
@@ -107,7 +116,7 @@ async def open_warehouse(
 
     pool = asyncpg.create_pool(
         dsn,
-        password=password,
+        connect=_connect_with(logins),
         ssl=ssl.create_default_context() if tls else False,
         min_size=0,
         max_size=limits.connections_max,
@@ -120,3 +129,27 @@ async def open_warehouse(
     )
     async with pool:
         yield RedshiftWarehouse(pool, limits)
+
+
+def _connect_with(logins: Logins) -> Callable[..., Coroutine[Any, Any, PlainConnection]]:
+    """How the pool opens a connection: a login that is refused is tried once more if there is another by now.
+
+    No further: Redshift locks out a user whose logins are refused again and again.
+    """
+
+    async def log_in(login: Login, *args: Any, **kwargs: Any) -> PlainConnection:
+        given = kwargs | {"user": login.user, "password": login.password}
+        with login_faults(logins.advice):
+            return await asyncpg.connect(*args, **given)
+
+    async def connect(*args: Any, **kwargs: Any) -> PlainConnection:
+        login = await logins.current()
+        try:
+            return await log_in(login, *args, **kwargs)
+        except LoginRefusedError:
+            other = await logins.after_refusal(login)
+            if other is None:
+                raise
+        return await log_in(other, *args, **kwargs)
+
+    return connect
