@@ -8,8 +8,9 @@ Parameters of the statement: `raw_file`, and the inner and outer pads of the two
 Identifiers and paths come from definitions that were checked on reading, and are quoted all the same.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -18,7 +19,8 @@ from service.core.errors import Code
 from service.refine.casts import truncated, value, wrong_value
 
 SUPER_BYTES_MAX = 65_535
-"""A Parquet string arrives in SUPER as one string, which holds so many bytes (Redshift, SUPER limitations)."""
+"""A Parquet string arrives in SUPER as one string, which holds so many bytes (AWS: Limitations of SUPER) unless the
+cluster has large strings switched on."""
 RECORD_ID_DIGITS = 32
 REDACTED = "***"
 NUMERIC = ("smallint", "integer", "bigint", "decimal", "double", "super")
@@ -45,10 +47,11 @@ class Program:
     numbers: bool
 
 
-def compile_dataset(dataset: Dataset) -> Program:
-    """Compile one definition. Pure: the same definition gives the same text."""
+def compile_dataset(dataset: Dataset, *, super_bytes_max: int = SUPER_BYTES_MAX) -> Program:
+    """Compile one definition, with the most bytes of JSON that a SUPER column takes. Pure: the same gives the same."""
+    dataset = _named(dataset, super_bytes_max)
     columns = dataset.columns
-    checks = list(_checks(dataset))
+    checks = list(_checks(dataset, super_bytes_max))
     whens = " ".join(f"WHEN {condition} THEN {number}" for number, (condition, _) in enumerate(checks, start=1))
     fragments = [f"NULLIF(_found[{n + 1}]::VARCHAR, 'null') AS j{n}" for n, _ in enumerate(columns)]
     texts = [f"CASE WHEN starts_with(j{n}, '\"') THEN j{n} ->> '$' END AS s{n}" for n, _ in enumerate(columns)]
@@ -79,12 +82,25 @@ FROM valued
     return Program(dataset, sql, [fault for _, fault in checks], numbers)
 
 
-def compile_datasets(datasets: Mapping[str, Dataset]) -> dict[str, Program]:
+def compile_datasets(datasets: Mapping[str, Dataset], *, super_bytes_max: int = SUPER_BYTES_MAX) -> dict[str, Program]:
     """All of them, by name."""
-    return {name: compile_dataset(dataset) for name, dataset in datasets.items()}
+    return {name: compile_dataset(dataset, super_bytes_max=super_bytes_max) for name, dataset in datasets.items()}
 
 
-def _checks(dataset: Dataset) -> Iterator[tuple[str, Fault]]:
+def _named(dataset: Dataset, super_bytes_max: int) -> Dataset:
+    """The dataset with a hash that tells an unusual limit too, where the limit matters.
+
+    Under another limit a raw file gives other rows. Objects never change, so these rows need other addresses: else a
+    replay after the limit was raised would find the old objects in its place.
+    """
+    limited = dataset.rest is not None or any(c.type.kind == "super" for c in dataset.columns)
+    if super_bytes_max == SUPER_BYTES_MAX or not limited:
+        return dataset
+    facts = f"{dataset.definition} {super_bytes_max}"
+    return replace(dataset, definition=hashlib.sha256(facts.encode()).hexdigest()[: len(dataset.definition)])
+
+
+def _checks(dataset: Dataset, super_bytes_max: int) -> Iterator[tuple[str, Fault]]:
     """(condition, what it means) in the columns' order: a record is rejected for the first that holds."""
     sentence = "a field is there twice: readers would disagree on which one counts"
     yield " OR ".join(_twice(parent) for parent in _parents(dataset)), Fault("bad_json", None, sentence)
@@ -100,10 +116,10 @@ def _checks(dataset: Dataset) -> Iterator[tuple[str, Fault]]:
             if not column.truncate:
                 yield f"strlen(s{n}) > {limit}", Fault("too_long", name, f"column {name}: longer than {limit} bytes")
         if column.type.kind == "super":
-            yield f"strlen(j{n}) > {SUPER_BYTES_MAX}", _too_long_super(name)
+            yield f"strlen(j{n}) > {super_bytes_max}", _too_long_super(name, super_bytes_max)
             yield _holds_nul(f"j{n}"), Fault("bad_encoding", name, f"column {name}: a text holds a NUL")
     if dataset.rest is not None:
-        yield f"strlen(_rest) > {SUPER_BYTES_MAX}", _too_long_super(dataset.rest)
+        yield f"strlen(_rest) > {super_bytes_max}", _too_long_super(dataset.rest, super_bytes_max)
         sentence = f"column {dataset.rest}: a text in an unmapped field holds a NUL"
         yield _holds_nul("_rest"), Fault("bad_encoding", dataset.rest, sentence)
     yield from _time_checks(dataset)
@@ -117,8 +133,8 @@ def _time_checks(dataset: Dataset) -> Iterator[tuple[str, Fault]]:
     yield f"{moment} > received_at + INTERVAL {days} DAY", Fault("bad_time", time, sentence)
 
 
-def _too_long_super(name: str) -> Fault:
-    return Fault("too_long", name, f"column {name}: longer than {SUPER_BYTES_MAX} bytes as JSON")
+def _too_long_super(name: str, bytes_max: int) -> Fault:
+    return Fault("too_long", name, f"column {name}: longer than {bytes_max} bytes as JSON")
 
 
 def _stored(n: int, column: Column) -> str:

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import msgspec
 import orjson
@@ -53,6 +54,14 @@ class Opened:
                 self.records.append(record)
             else:
                 self.wrong.append((row, index, code))
+
+    def give_up(self, *, bytes_max: int) -> list[tuple[int, int]]:
+        """Forget the records that are longer than that; returns their places."""
+        fits = [len(record.encode()) <= bytes_max for record in self.records]
+        places = list(zip(self.rows, self.indexes, strict=True))
+        self.rows, self.indexes = list(compress(self.rows, fits)), list(compress(self.indexes, fits))
+        self.records = list(compress(self.records, fits))
+        return [place for place, fit in zip(places, fits, strict=True) if not fit]
 
 
 def open_bodies(bodies: Sequence[str], *, expanded_bytes_max: int = EXPANDED_BYTES_MAX) -> Opened:

@@ -7,7 +7,8 @@ sent to the load queue → (by the intake) refine notice deleted.
     dies after the objects         the file is refined again; the objects lie there already and are described
     dies after the notice          the same files are announced twice; the ledger loads each once
 
-Objects never change: another definition of the dataset writes other addresses.
+Objects never change: another definition of the dataset writes other addresses. Where one lies already, the notice tells
+what is in it: an earlier run may have had other limits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,10 +22,11 @@ from service.core.layer import Outcome
 from service.core.model import Batch, Held, Message, Outgoing, Sorted
 from service.core.notice import File, FileNotice
 from service.core.ports import Letters, Means, Queue
+from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
 from service.refine.compile import Program
 from service.refine.execute import Keys, Rejection, judge
-from service.refine.write import Part, parts
+from service.refine.write import Part, parts, read_part
 
 T = TypeVar("T")
 
@@ -36,6 +38,10 @@ class RefineTerms:
     keys: Keys
     memory_bytes_max: int
     partitions_max: int
+
+
+class _TooMuchRejectedError(Exception):
+    """Nothing of the file was made durable; it waits until its dataset is tried again."""
 
 
 class Refine:
@@ -51,6 +57,7 @@ class Refine:
         load_queue: Queue,
         letters: Letters,
         terms: RefineTerms,
+        tolerance: Tolerance,
         means: Means,
     ) -> None:
         self._programs = programs
@@ -58,6 +65,7 @@ class Refine:
         self._load_queue = load_queue
         self._letters = letters
         self._terms = terms
+        self._tolerance = tolerance
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
@@ -72,15 +80,26 @@ class Refine:
         return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
-        """Refine the batch's files one after the other; a file that cannot be read costs only itself."""
+        """Refine the batch's files one after the other; a file that cannot be read costs only itself.
+
+        Where more is rejected than data explain, the dataset pauses and its notices are deferred.
+        """
         rejected: list[tuple[Held[FileNotice], RejectedError]] = []
+        deferred: list[tuple[Held[FileNotice], float]] = []
         for held in batch.held:
-            try:
-                for file in held.value.files:
-                    await self._refine(held.value, file)
-            except RejectedError as wrong:
-                rejected.append((held, wrong))
-        return Outcome(rejected)
+            if not self._tolerance.paused_seconds(batch.key):
+                try:
+                    for file in held.value.files:
+                        await self._refine(held.value, file)
+                except RejectedError as wrong:
+                    rejected.append((held, wrong))
+                    continue
+                except _TooMuchRejectedError:
+                    pass
+                else:
+                    continue
+            deferred.append((held, self._tolerance.paused_seconds(batch.key)))
+        return Outcome(rejected, deferred)
 
     async def _refine(self, notice: FileNotice, file: File) -> None:
         began = self._means.clock.monotonic()
@@ -89,6 +108,8 @@ class Refine:
         judged = await self._means.threads.run(
             judge, raw, file.uri, program, self._terms.keys, self._terms.memory_bytes_max
         )
+        if not self._tolerance.takes(notice.dataset, judged.records, judged.records - judged.good.num_rows):
+            raise _TooMuchRejectedError
         await self._send_letters(program, file, judged.rejections)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
         place = raw_place(self._raw, file.uri)
@@ -131,6 +152,9 @@ class Refine:
     async def _store(self, part: Part, place: Place, program: Program) -> File:
         key = refined_key(place.dataset, part.partition, place.batch_id, program.dataset.definition)
         stored = await self._means.store.put_new(self._refined.uri(key), part.body)
+        if not stored.new:
+            there = await self._means.store.get(stored.uri)
+            part = await self._means.threads.run(read_part, part.partition, there, program.dataset.event_time)
         return File(
             uri=stored.uri,
             etag=stored.etag,

@@ -44,14 +44,24 @@ def _runs(sorted_column: pa.ChunkedArray) -> Iterator[tuple[str, int, int]]:
         start = end
 
 
+def read_part(partition: str, body: bytes, event_time: str) -> Part:
+    """What is in a file that was written before. Work for a thread."""
+    rows = pq.read_table(pa.BufferReader(body), columns=[event_time])
+    return _described(partition, body, rows.column(event_time))
+
+
 def _part(partition: str, rows: pa.Table, event_time: str) -> Part:
-    bounds = pc.min_max(rows.column(event_time)).as_py()
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="snappy", coerce_timestamps="us", store_schema=False)
+    return _described(partition, bytes(sink.getvalue()), rows.column(event_time))
+
+
+def _described(partition: str, body: bytes, moments: pa.ChunkedArray) -> Part:
+    bounds = pc.min_max(moments).as_py()
     return Part(
         partition=partition,
-        body=bytes(sink.getvalue()),
-        rows=rows.num_rows,
+        body=body,
+        rows=len(moments),
         event_time_min=bounds["min"].replace(tzinfo=UTC),
         event_time_max=bounds["max"].replace(tzinfo=UTC),
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError
 from service.core.model import Attribute, Message
-from service.core.notice import File, FileNotice
+from service.core.notice import File, FileNotice, Replaces
 from service.core.zones import Zone, raw_key, refined_key, split_uri
 from service.refine.open import open_bodies
 
@@ -28,7 +28,7 @@ FILES = st.builds(
 NOTICES = st.builds(
     FileNotice, dataset=TEXT, zone=TEXT, files=st.lists(FILES, min_size=1, max_size=3),
     columns=st.lists(st.tuples(TEXT, TEXT), max_size=3), batch_id=TEXT, definition=TEXT, produced_at=MOMENTS,
-    replaces=st.none() | TEXT,
+    replaces=st.none() | st.builds(Replaces, TEXT, st.lists(TEXT, max_size=3).map(tuple)),
 )  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,

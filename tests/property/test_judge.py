@@ -189,3 +189,47 @@ def changes(value: Decimal) -> bool:
     if exponent == 0:
         return len(value.as_tuple().digits) > 38
     return not math.isfinite(float(value)) or Decimal(repr(float(value))) != value
+
+
+LIMIT = 1_024
+
+
+def of_bytes(letter: str, size: int) -> str:
+    """Text whose JSON, without its quotes, has so many bytes."""
+    width = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    return letter * (size // width) + "a" * (size % width)
+
+
+LONG_TEXTS = st.one_of(
+    st.builds(
+        of_bytes,
+        st.sampled_from(["a", "é", "€", "😀", '"', "\\", "\n", "\x01"]),
+        st.sampled_from([LIMIT - around for around in (9, 8, 7, 3, 2, 1)]) | st.integers(0, LIMIT * 2),
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400),
+)
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    path: Path = tmp_path_factory.mktemp("definitions") / "documents.toml"
+    head = 'identity = "message"\nevent_time = "at"\nrest = "rest"\n'
+    at = '[[column]]\nname = "at"\ntype = "timestamp"\nrequired = true\n'
+    path.write_text(head + at + '[[column]]\nname = "doc"\ntype = "super"\n', encoding="utf-8")
+    return compile_dataset(load_dataset(path), super_bytes_max=LIMIT)
+
+
+@given(texts=st.lists(LONG_TEXTS, min_size=1, max_size=10), field=st.sampled_from(["doc", "k"]))
+def test_json_passes_whole_up_to_its_limit_in_bytes(limited: Program, texts: list[str], field: str) -> None:
+    records = [json.dumps({"at": "2024-03-04T00:00:00Z", field: text}, ensure_ascii=False) for text in texts]
+    messages = [Message(f"m{n}", record, {}, ARRIVAL, ARRIVAL, 1, "") for n, record in enumerate(records)]
+    judged = judge(encode(messages, "q"), "s3://raw/f", limited, Keys(b"i" * 32, b"m" * 32), 2**28)
+    column = "doc" if field == "doc" else "rest"
+    values = [text if field == "doc" else {field: text} for text in texts]
+    sizes = [len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) for value in values]
+    stored = judged.good.column(column).to_pylist()
+    assert [len(text.encode()) for text in stored] == [size for size in sizes if size <= LIMIT]
+    assert list(map(json.loads, stored)) == [v for v, size in zip(values, sizes, strict=True) if size <= LIMIT]
+    rejected = {(r.fault.code, r.fault.column, tuple(row for row, _ in r.places)) for r in judged.rejections}
+    over = tuple(row for row, size in enumerate(sizes) if size > LIMIT)
+    assert rejected == ({("too_long", column, over)} if over else set())

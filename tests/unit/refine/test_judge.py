@@ -14,7 +14,7 @@ import pytest
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.refine.compile import compile_dataset
-from service.refine.execute import Judged, Keys, judge, record_id
+from service.refine.execute import Judged, Keys, judge
 
 Define = Callable[..., Dataset]
 JudgeBodies = Callable[..., Judged]
@@ -24,6 +24,11 @@ REST_OR_NOT = ['rest = "rest"', ""]
 
 def column(kind: str, more: str = "", *, path: str = "x", name: str = "x") -> str:
     return f'[[column]]\nname = "{name}"\npath = "{path}"\ntype = "{kind}"\n{more}\n'
+
+
+def record_id(keys: Keys, source: str) -> str:
+    """What the SQL must compute."""
+    return hmac.new(keys.identity, source.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def a_time(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
