@@ -1,14 +1,18 @@
 """The composition root: opens every client, has every layer built, hands them to the supervisor. Everything once."""
 
 import itertools
-from collections.abc import Mapping
+import random
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from service.aws.clients import Clients, open_clients
-from service.aws.redshift import WarehouseLimits, open_warehouse
+from service.aws.clients import Clients, open_client, open_clients
+from service.aws.credentials.logins import GivenLogin, Logins
+from service.aws.credentials.sources import cluster_logins, secret_logins, workgroup_logins
+from service.aws.protection import open_protection
+from service.aws.redshift import WarehouseLimits, open_warehouse_with
 from service.aws.s3 import S3Store
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
@@ -19,9 +23,10 @@ from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFaile
 from service.core.ports import Emit, Means, Queue, Warehouse
 from service.core.zones import Zone
 from service.intake.reach import Check, Reach
+from service.intake.shield import Shield
 from service.load.migrate import Migration, Step
-from service.runtime import EXIT_DRAINED, PooledFanOut, PooledThreads, Signals, supervise
-from service.settings import PREFIX, Settings
+from service.runtime import EXIT_DRAINED, PooledFanOut, PooledThreads, Signals, Worker, supervise
+from service.settings import PREFIX, Settings, ecs_agent_uri
 from service.telemetry.health import Health
 from service.telemetry.logs import Log
 from service.telemetry.metrics import Metrics
@@ -48,7 +53,7 @@ async def run(settings: Settings, log: Log) -> int:
             parts = await signals.unless_stopped(_parts(settings, datasets, stack, emit))
             code = EXIT_DRAINED
             if parts is not None:
-                workers = [*build(parts), ("reach", _reach(parts))]
+                workers = [*build(parts), ("reach", _reach(parts)), *await _shield(parts, stack)]
                 code = await supervise(
                     workers,
                     signals,
@@ -78,6 +83,15 @@ async def _parts(settings: Settings, datasets: Mapping[str, Dataset], stack: Asy
     return Parts(settings, datasets, await _reach_queues(settings, clients, means), warehouse, means)
 
 
+async def _shield(parts: Parts, stack: AsyncExitStack) -> list[tuple[str, Worker]]:
+    """On ECS alone: elsewhere nobody could be asked."""
+    agent_uri = ecs_agent_uri()
+    if agent_uri is None:
+        return []
+    protection = await stack.enter_async_context(open_protection(agent_uri))
+    return [("shield", Shield(protection, parts.busy, clock=parts.means.clock, emit=parts.means.emit))]
+
+
 def _reach(parts: Parts) -> Reach:
     """What the configured layers cannot do without; the queues were found before."""
     settings, means = parts.settings, parts.means
@@ -93,7 +107,7 @@ def _reach(parts: Parts) -> Reach:
     checks: dict[str, Check] = {"s3": store}
     if "load" in settings.layers:
         checks["warehouse"] = warehouse
-    return Reach(checks, backoff=backoff(settings), emit=means.emit)
+    return Reach(checks, backoff=backoff(settings, parts.jitter), emit=means.emit)
 
 
 async def migrate(settings: Settings, *, dry_run: bool) -> list[Step]:
@@ -105,18 +119,39 @@ async def migrate(settings: Settings, *, dry_run: bool) -> list[Step]:
         return await (migration.plan(now) if dry_run else migration.run(now))
 
 
-def _warehouse(settings: Settings) -> AbstractAsyncContextManager[Warehouse]:
-    return open_warehouse(
-        settings.warehouse_dsn.get_secret_value(),
-        password=settings.warehouse_password.get_secret_value() if settings.warehouse_password else None,
-        tls=settings.warehouse_tls == "verify",
-        limits=WarehouseLimits(settings.warehouse_connections_max, settings.warehouse_statement_seconds_max),
-    )
+@asynccontextmanager
+async def _warehouse(settings: Settings) -> AsyncIterator[Warehouse]:
+    """The pool, and the client that its logins come from where they come from AWS."""
+    dsn, tls = settings.warehouse_dsn.get_secret_value(), settings.warehouse_tls == "verify"
+    limits = WarehouseLimits(settings.warehouse_connections_max, settings.warehouse_statement_seconds_max)
+    async with (
+        _logins(settings) as logins,
+        open_warehouse_with(logins, dsn, tls=tls, limits=limits) as warehouse,
+    ):
+        yield warehouse
+
+
+@asynccontextmanager
+async def _logins(settings: Settings) -> AsyncIterator[Logins]:
+    clock, database = SystemClock(), settings.warehouse_database
+    match settings.warehouse_login:
+        case "secret":
+            async with open_client("secretsmanager") as client:
+                yield secret_logins(client, settings.warehouse_secret_arn or "", clock=clock)
+        case "iam-cluster":
+            async with open_client("redshift") as client:
+                yield cluster_logins(client, settings.warehouse_cluster or "", database, clock=clock)
+        case "iam-serverless":
+            async with open_client("redshift-serverless") as client:
+                yield workgroup_logins(client, settings.warehouse_workgroup or "", database, clock=clock)
+        case "password":
+            password = settings.warehouse_password
+            yield GivenLogin(password.get_secret_value() if password else None)
 
 
 async def _reach_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
     """The same, waiting for as long as SQS is out of reach: a restart would not bring it nearer."""
-    waits = backoff(settings)
+    waits = backoff(settings, random.Random())  # noqa: S311 (jitter)
     for attempt in itertools.count(1):
         try:
             return await _open_queues(settings, clients, means)

@@ -10,7 +10,7 @@ import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -32,6 +32,15 @@ LANDING_SECONDS = 60
 KEY_BYTES_MIN = 32
 REFINE_MEMORY_A_BYTE = 8
 """Refining needs that many bytes of memory for a byte of a raw file's bodies."""
+
+DSN_FORM = "must be postgresql://user@host:5439/database"
+LOGIN_FIELDS = {
+    "secret": "warehouse_secret_arn",
+    "iam-cluster": "warehouse_cluster",
+    "iam-serverless": "warehouse_workgroup",
+}
+"""What each way to log in needs, and no other way takes."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 LayerName = Literal["land", "refine", "load"]
 LAYERS: tuple[LayerName, ...] = ("land", "refine", "load")
@@ -67,16 +76,19 @@ def _key(given: SecretStr) -> SecretStr:
 def _dsn(given: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(given.get_secret_value())
-        complete = parts.username and parts.hostname and parts.port and parts.path.strip("/")
+        complete = parts.hostname and parts.port and parts.path.strip("/")
     except ValueError:
         complete = None
     if not complete or parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError("must be postgresql://user@host:5439/database")
+        raise ValueError(DSN_FORM)
     return given
 
 
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
+SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$")]
+ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+WorkgroupName = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
 ZoneUri = Annotated[str, AfterValidator(_zone)]
 SecretKey = Annotated[SecretStr, AfterValidator(_key)]
 Seconds = Annotated[float, Field(gt=0, le=43_200)]
@@ -106,7 +118,11 @@ class Settings(BaseSettings):
     errors_zone: ZoneUri
 
     warehouse_dsn: Dsn
+    warehouse_login: Literal["password", "secret", "iam-cluster", "iam-serverless"] = "password"
     warehouse_password: SecretStr | None = None
+    warehouse_secret_arn: SecretArn | None = None
+    warehouse_cluster: ClusterName | None = None
+    warehouse_workgroup: WorkgroupName | None = None
     warehouse_tls: Literal["verify", "off"] = "verify"
     warehouse_connections_max: Annotated[int, Field(ge=1, le=50)] = 4
     warehouse_statement_seconds_max: Annotated[int, Field(ge=10, le=86_400)] = 1_800
@@ -126,6 +142,10 @@ class Settings(BaseSettings):
     load_batch_seconds_max: Seconds = 60
     load_copy_interval_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10
     load_tables_max: Annotated[int, Field(ge=1, le=50)] = 4
+    rejected_share_max: Annotated[float, Field(gt=0, le=1)] = 0.5
+    refine_rejected_max: Items = 1_000
+    load_rejected_max: Items = 20
+    rejected_pause_seconds: Annotated[float, Field(ge=1, le=900)] = 300
     visibility_seconds: Annotated[int, Field(ge=30, le=43_200)] = 600
 
     poll_seconds: Annotated[int, Field(ge=1, le=20)] = 10
@@ -134,6 +154,7 @@ class Settings(BaseSettings):
     messages_inflight_max: Annotated[int, Field(ge=100, le=110_000)] = 100_000
     memory_bytes_max: Bytes = 256 * Mebibytes
     refine_memory_bytes_max: Annotated[int, Field(ge=64 * Mebibytes)] = 1_024 * Mebibytes
+    super_string_bytes_max: Annotated[int, Field(ge=1_024, le=16_000_000)] = 65_535
     refine_partitions_max: Annotated[int, Field(ge=1, le=1_000)] = 64
     uploads_concurrent_max: Annotated[int, Field(ge=1, le=256)] = 16
     threads_max: Annotated[int, Field(ge=1, le=64)] = 2
@@ -190,6 +211,36 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _warehouse_logins(self) -> "Settings":
+        login, dsn = self.warehouse_login, urlsplit(self.warehouse_dsn.get_secret_value())
+        for other, field in LOGIN_FIELDS.items():
+            given, variable = getattr(self, field) is not None, f"{PREFIX}{field.upper()}"
+            if other == login and not given:
+                raise ValueError(f"{variable} is not set: ACEQUIA_WAREHOUSE_LOGIN = {login} needs it")
+            if other != login and given:
+                raise ValueError(f"{variable} is set, but only ACEQUIA_WAREHOUSE_LOGIN = {other} uses it, not {login}")
+        if login == "password":
+            if not dsn.username:
+                raise ValueError(f"ACEQUIA_WAREHOUSE_DSN holds a secret: {DSN_FORM}")
+            return self
+        brings = f"ACEQUIA_WAREHOUSE_LOGIN = {login} brings its own password"
+        if self.warehouse_password is not None:
+            raise ValueError(f"{brings}: leave out ACEQUIA_WAREHOUSE_PASSWORD")
+        if dsn.password or "password" in parse_qs(dsn.query):
+            raise ValueError(f"{brings}: leave it out of ACEQUIA_WAREHOUSE_DSN, as in postgresql://host:5439/database")
+        if login != "secret" and self.warehouse_tls == "off" and dsn.hostname not in LOOPBACK:
+            raise ValueError(
+                f"ACEQUIA_WAREHOUSE_TLS holds 'off', but ACEQUIA_WAREHOUSE_LOGIN = {login} needs verify: "
+                "Redshift takes temporary passwords over TLS alone"
+            )
+        return self
+
+    @property
+    def warehouse_database(self) -> str:
+        """The database that the DSN names."""
+        return unquote(urlsplit(self.warehouse_dsn.get_secret_value()).path.removeprefix("/"))
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read and check; raises SetupError with one line for the first thing that is wrong."""
@@ -233,3 +284,8 @@ DESCRIPTIONS = {
     "identity_key": "base64 of 32 random bytes that never change: they make _record_id",
     "mask_key": "base64 of 32 random bytes for hashed columns",
 }
+
+
+def ecs_agent_uri() -> str | None:
+    """Where ECS's agent answers inside a task; None elsewhere. ECS sets it, not the operator."""
+    return os.environ.get("ECS_AGENT_URI") or None

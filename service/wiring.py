@@ -2,24 +2,30 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.core.batching import BatchLimits
+from service.core.columns import VARCHAR_BYTES_MAX
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
+from service.core.events import DatasetPaused, DatasetResumed
 from service.core.layer import Layer
 from service.core.ports import Means, Queue, Warehouse
 from service.core.retry import Backoff
+from service.core.tolerance import Tolerance, ToleranceLimits
 from service.core.zones import Zone
 from service.intake.budget import Budget
+from service.intake.busy import Busy
 from service.intake.consume import Intake, IntakeLimits, Queues
 from service.intake.letters import DeadLetters
 from service.land.land import Land, Source
-from service.load.catalogue import COLUMNS
+from service.load.catalogue import CATALOGUE_STATEMENTS
 from service.load.commit import STATEMENTS, Commit
-from service.load.load import Load
+from service.load.load import Load, Loading
 from service.load.preflight import Preflight
+from service.load.reasons import Reasons
+from service.load.stage import Stage
 from service.load.statements import Statements
 from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
@@ -41,6 +47,8 @@ class Parts:
     queues: Mapping[str, Queue]
     warehouse: Warehouse
     means: Means
+    busy: Busy = field(default_factory=Busy)
+    jitter: random.Random = field(default_factory=random.Random)
 
 
 def build(parts: Parts) -> list[tuple[str, Worker]]:
@@ -56,7 +64,7 @@ def build(parts: Parts) -> list[tuple[str, Worker]]:
             case "refine":
                 return _intake(parts, budget, _refine(parts, raw, refined), name)
             case "load":
-                return _intake(parts, budget, _load(parts, refined), name)
+                return _intake(parts, budget, _load(parts, raw, refined), name)
 
     return [(name, worker(name)) for name in settings.layers]
 
@@ -75,7 +83,7 @@ def _land(parts: Parts, raw: Zone) -> Land:
 def _refine(parts: Parts, raw: Zone, refined: Zone) -> Refine:
     settings = parts.settings
     return Refine(
-        compile_datasets(parts.datasets),
+        compile_datasets(parts.datasets, super_bytes_max=settings.super_string_bytes_max),
         zones=(raw, refined),
         load_queue=parts.queues[settings.load_queue],
         letters=_letters(parts, "refine"),
@@ -84,28 +92,52 @@ def _refine(parts: Parts, raw: Zone, refined: Zone) -> Refine:
             memory_bytes_max=settings.refine_memory_bytes_max,
             partitions_max=settings.refine_partitions_max,
         ),
+        tolerance=_tolerance(parts, "refine", settings.refine_rejected_max),
         means=parts.means,
     )
 
 
-def _load(parts: Parts, refined: Zone) -> Load:
+def _load(parts: Parts, raw: Zone, refined: Zone) -> Load:
     statements = Statements.load(parts.settings.sql_directory / "statements" / "load.sql", expected=STATEMENTS)
-    commit = Commit(
-        statements,
-        warehouse=parts.warehouse,
-        refined=refined,
-        role=parts.settings.copy_role_arn,
+    large_strings = parts.settings.super_string_bytes_max > VARCHAR_BYTES_MAX
+    stage = Stage(statements, refined=refined, role=parts.settings.copy_role_arn, means=parts.means)
+    commit = Commit(statements, warehouse=parts.warehouse, stage=stage, large_strings=large_strings, means=parts.means)
+    catalogue = Statements.load(
+        parts.settings.sql_directory / "statements" / "catalogue.sql", expected=CATALOGUE_STATEMENTS
+    )
+    preflight = Preflight(catalogue, warehouse=parts.warehouse, large_strings=large_strings, means=parts.means)
+    loading = Loading(preflight, commit, Reasons(statements, parts.warehouse))
+    return Load(
+        parts.datasets,
+        zones=(raw, refined),
+        loading=loading,
+        tolerance=_tolerance(parts, "load", parts.settings.load_rejected_max),
         means=parts.means,
     )
-    catalogue = Statements.load(parts.settings.sql_directory / "statements" / "catalogue.sql", expected=COLUMNS)
-    preflight = Preflight(catalogue, warehouse=parts.warehouse, means=parts.means)
-    return Load(parts.datasets, refined=refined, preflight=preflight, commit=commit, means=parts.means)
+
+
+def _tolerance(parts: Parts, layer: LayerName, rejected_max: int) -> Tolerance:
+    settings, emit = parts.settings, parts.means.emit
+
+    def told(dataset: str, why: str | None) -> None:
+        emit(DatasetResumed(layer, dataset) if why is None else DatasetPaused(layer, dataset, why))
+
+    limits = ToleranceLimits(settings.rejected_share_max, rejected_max, settings.rejected_pause_seconds)
+    return Tolerance(limits, clock=parts.means.clock, told=told)
 
 
 def _intake(parts: Parts, budget: Budget, layer: Layer[T], name: LayerName) -> Intake[T]:
     settings, means = parts.settings, parts.means
     queues = Queues(parts.queues[getattr(settings, QUEUES[name][0])], _letters(parts, name))
-    return Intake(layer, queues, limits=_limits(settings, name), budget=budget, clock=means.clock, emit=means.emit)
+    return Intake(
+        layer,
+        queues,
+        limits=_limits(settings, name, parts.jitter),
+        budget=budget,
+        busy=parts.busy,
+        clock=means.clock,
+        emit=means.emit,
+    )
 
 
 def _letters(parts: Parts, name: LayerName) -> DeadLetters:
@@ -120,7 +152,7 @@ QUEUES: dict[LayerName, tuple[str, str]] = {
 }
 
 
-def _limits(settings: Settings, name: LayerName) -> IntakeLimits:
+def _limits(settings: Settings, name: LayerName, jitter: random.Random) -> IntakeLimits:
     batch = {
         "land": BatchLimits(
             settings.land_batch_records_max, settings.land_batch_bytes_max, settings.land_batch_seconds_max
@@ -141,9 +173,9 @@ def _limits(settings: Settings, name: LayerName) -> IntakeLimits:
         visibility_seconds=settings.visibility_seconds,
         batches_max=settings.load_tables_max if name == "load" else settings.batches_concurrent_max,
         messages_max=settings.messages_inflight_max,
-        backoff=backoff(settings),
+        backoff=backoff(settings, jitter),
     )
 
 
-def backoff(settings: Settings) -> Backoff:
-    return Backoff(RETRY_FIRST_SECONDS, settings.retry_seconds_max, random.Random())  # noqa: S311 (jitter)
+def backoff(settings: Settings, jitter: random.Random) -> Backoff:
+    return Backoff(RETRY_FIRST_SECONDS, settings.retry_seconds_max, jitter)

@@ -3,6 +3,7 @@
 Codes are compared in both spellings that SQS uses (its JSON protocol is query-compatible).
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from service.core.errors import AbsentError, AcequiaError, RejectedError, SetupError, TransientError
+from service.core.errors import AbsentError, AcequiaError, ContendedError, RejectedError, SetupError, TransientError
 
 MISSING_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 MISSING_OBJECT = {"NoSuchKey", "404"}
@@ -48,6 +49,16 @@ REFUSED = {
     "AWS.SimpleQueueService.InvalidBatchEntryId",
 }
 """What no second try will change. None of ours should ever be; if one is, the layer waits for an operator."""
+MISSING_LOGIN = {"ResourceNotFoundException", "ClusterNotFound", "ClusterNotFoundFault"}
+REFUSED_LOGIN = {
+    "DecryptionFailure",
+    "InvalidParameterException",
+    "InvalidRequestException",
+    "UnsupportedOperation",
+    "UnsupportedOperationFault",
+    "ValidationException",
+}
+"""Answers to the calls of `credentials/`: the secret, cluster or workgroup that a setting names is not usable."""
 
 
 @contextmanager
@@ -76,14 +87,16 @@ def code_of(wrong: ClientError) -> str:
 
 
 def _client_error(dependency: str, action: str, code: str) -> AcequiaError:
-    if code in MISSING_QUEUE:
-        return AbsentError(f"{dependency}: cannot {action}: the queue does not exist in this account and region")
+    if code in MISSING_QUEUE | MISSING_LOGIN:
+        what = "the queue" if code in MISSING_QUEUE else "it"
+        return AbsentError(f"{dependency}: cannot {action}: {what} does not exist in this account and region")
     if code in MISSING_BUCKET:
         return AbsentError(f"{dependency}: cannot {action}: the bucket does not exist")
     if code in MISSING_OBJECT:
         return RejectedError("missing_object", "nothing lies at the object's address")
-    if code in REFUSED:
-        return SetupError(f"{dependency}: could not {action}: a message of ours was refused ({code})")
+    if code in REFUSED | REFUSED_LOGIN:
+        what = "a message of ours was refused" if code in REFUSED else "check that setting and what it names"
+        return SetupError(f"{dependency}: could not {action}: {what} ({code})")
     if code in FORBIDDEN:
         return SetupError(f"{dependency}: not allowed to {action} ({code}): check the task role's policy")
     return TransientError(dependency, f"could not {action} ({code})")
@@ -91,6 +104,10 @@ def _client_error(dependency: str, action: str, code: str) -> AcequiaError:
 
 TRANSIENT_CLASSES = {"08", "25", "40", "53", "54", "55", "57", "58"}
 DATA_CLASSES = {"22", "23"}
+CONTENDED = {"40001", "40P01", "55P03"}
+FILE_NAMED = re.compile(r"[Ff]ile(?: name:)? '?((?:https|s3)://[^\s']+)")
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+"""What may be a value of the record."""
 SERIALIZATION = "1023"
 """Redshift's serializable isolation violation: this is the whole message, under SQLSTATE XX000."""
 
@@ -104,9 +121,13 @@ DATA_WORDS = (
     "unmatched number of columns",
     "cannot insert a null value",
     "numeric data overflow",
+    "integer overflow",
+    "precision exceeds maximum",
+    "value out of range",
     "string value exceeds",
     "file entry does not have",
     "file not found",
+    "combined length of columns processed",
     "json",
 )
 
@@ -122,20 +143,45 @@ def warehouse_faults(action: str) -> Iterator[None]:
         raise TransientError("warehouse", f"could not {action} ({type(wrong).__name__})") from wrong
 
 
+class LoginRefusedError(SetupError):
+    """The warehouse does not let this user in with this password."""
+
+
+@contextmanager
+def login_faults(advice: str) -> Iterator[None]:
+    """Around one login, inside the others: a refusal (SQLSTATE 28…) says where to look. All else goes on as it is."""
+    try:
+        yield
+    except asyncpg.InvalidAuthorizationSpecificationError as wrong:
+        text = f"warehouse: the login is refused: {_message(wrong)} (SQLSTATE {wrong.sqlstate}): {advice}"
+        raise LoginRefusedError(text) from wrong
+
+
 def _postgres_error(action: str, wrong: asyncpg.PostgresError) -> AcequiaError:
     state = str(wrong.sqlstate or "XX000")
     message = _message(wrong)
     words = f"{message} {wrong.detail or ''}".lower()
     if state[:2] in DATA_CLASSES:
         return RejectedError("load_refused", f"the warehouse refused the data ({type(wrong).__name__}, {state})")
+    if state in CONTENDED or (state[:2] == "XX" and message == SERIALIZATION):
+        return ContendedError("warehouse", f"could not {action}: another transaction was at the same table ({state})")
     if state[:2] in TRANSIENT_CLASSES:
         return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
     if state[:2] == "XX":
-        if message == SERIALIZATION or any(word in words for word in TRANSIENT_WORDS):
+        if any(word in words for word in TRANSIENT_WORDS):
             return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
         if not any(word in words for word in SETUP_WORDS) and any(word in words for word in DATA_WORDS):
-            return RejectedError("load_refused", f"the warehouse refused the data: {message} ({state})")
+            told = QUOTED.sub("…", message)
+            return RejectedError(
+                "load_refused", f"the warehouse refused the data: {told} ({state})", file=_file_in(wrong)
+            )
     return SetupError(f"warehouse: cannot {action}: {message} (SQLSTATE {state})")
+
+
+def _file_in(wrong: asyncpg.PostgresError) -> str | None:
+    """The file that a refusal names: `File name: https://…` or `File 'https://…' has …`."""
+    found = FILE_NAMED.search(f"{_message(wrong)} {wrong.detail or ''}")
+    return found[1] if found else None
 
 
 def _message(wrong: asyncpg.PostgresError) -> str:

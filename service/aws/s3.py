@@ -5,6 +5,7 @@ same batch) S3 answers 412, and the object that is there is described instead. 4
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from botocore.exceptions import ClientError
 
@@ -14,6 +15,8 @@ from service.core.ports import Stored
 from service.core.zones import split_uri
 
 CALL_SECONDS_MAX = 120
+KEYS_A_CALL_MAX = 1_000
+"""AWS: DeleteObjects."""
 EXISTS = {"PreconditionFailed", "412"}
 
 
@@ -35,7 +38,7 @@ class S3Store:
                         raise
                     found = await self._client.head_object(Bucket=bucket, Key=key)
                     return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
-        return Stored(uri, answer["ETag"].strip('"'), len(body))
+        return Stored(uri, answer["ETag"].strip('"'), len(body), new=True)
 
     async def describe(self, uri: str) -> Stored | None:
         """HEAD: what lies at the address."""
@@ -58,3 +61,20 @@ class S3Store:
                 answer = await self._client.get_object(Bucket=bucket, Key=key)
                 async with answer["Body"] as body:
                     return bytes(await body.read())
+
+    async def remove(self, uris: Sequence[str]) -> None:
+        """Delete; what is not there is no error. What one call leaves undone is told by the first of it."""
+        keys: dict[str, list[str]] = {}
+        for bucket, key in map(split_uri, uris):
+            keys.setdefault(bucket, []).append(key)
+        for bucket, found in keys.items():
+            for start in range(0, len(found), KEYS_A_CALL_MAX):
+                await self._delete(bucket, found[start : start + KEYS_A_CALL_MAX])
+
+    async def _delete(self, bucket: str, keys: Sequence[str]) -> None:
+        objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        with aws_faults("s3", f"delete objects in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                answer = await self._client.delete_objects(Bucket=bucket, Delete=objects)
+            for failed in answer.get("Errors", []):
+                raise ClientError({"Error": {"Code": failed.get("Code", "")}}, "DeleteObjects")

@@ -85,7 +85,12 @@ class SqsQueue:
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         entries = [
-            {"Id": str(n), "MessageBody": message.body, "MessageAttributes": _attributes_out(message.attributes)}
+            {
+                "Id": str(n),
+                "MessageBody": message.body,
+                "MessageAttributes": _attributes_out(message.attributes),
+                "DelaySeconds": message.delay_seconds,
+            }
             for n, message in enumerate(messages)
         ]
         with aws_faults("sqs", f"send to {self.name}"):

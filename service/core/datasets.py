@@ -54,6 +54,10 @@ class Dataset:
     columns: tuple[Column, ...]
     diststyle: str
     definition: str
+    version: str | None = None
+    """`on_duplicate = "replace"`: of two rows of one record, the one that is higher here stays."""
+    duplicate_window_days: int | None = None
+    """How far apart in event time two deliveries of one record may lie; unlimited when None."""
 
     @property
     def stored_columns(self) -> tuple[tuple[str, str], ...]:
@@ -61,6 +65,11 @@ class Dataset:
         mapped = tuple((c.name, str(c.stored)) for c in self.columns)
         rest = ((self.rest, "super"),) if self.rest is not None else ()
         return (*mapped, *rest, *SYSTEM_COLUMNS)
+
+    @property
+    def duplicate_days(self) -> int | None:
+        """How far from a row's event time a row of the same record can lie: nowhere else when it is part of the key."""
+        return 0 if self.event_time in self.key else self.duplicate_window_days
 
     def column(self, name: str) -> Column:
         """A mapped column by name."""

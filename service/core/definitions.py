@@ -23,8 +23,12 @@ COMPILER = 1
 FUTURE_DAYS_MAX = 36_500
 COLUMNS_MAX = 1_500
 """Redshift allows 1,600 columns a table; ours and later additions need room."""
+VERSION_KINDS = ("smallint", "integer", "bigint", "decimal", "timestamp", "date")
+"""Types whose order nobody can doubt."""
 RESERVED = {"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "insertxid", "deletexid"}
 
+_TABLE = {"diststyle", "on_duplicate", "version", "duplicate_window_days"}
+"""What concerns the table alone: files are the same under another value of these."""
 _TOP = {
     "key",
     "identity",
@@ -34,7 +38,7 @@ _TOP = {
     "event_time_oldest",
     "event_time_future_days_max",
     "column",
-    "diststyle",
+    *_TABLE,
 }
 _COLUMN = {"name", "path", "type", "required", "mask", "too_long"}
 
@@ -91,6 +95,8 @@ class _Reader:
             columns=columns,
             diststyle=self._diststyle(names),
             definition=self._hash(),
+            version=self._version(names),
+            duplicate_window_days=self._window(key, event_time),
         )
 
     def _columns(self) -> tuple[Column, ...]:
@@ -121,16 +127,22 @@ class _Reader:
             kind = ColumnType.parse(entry.get("type", ""))
         except ValueError as wrong:
             self._wrong(f"{here}{wrong}")
-        mask, too_long, required = entry.get("mask"), entry.get("too_long", "reject"), entry.get("required", False)
+        mask, required = entry.get("mask"), entry.get("required", False)
         if mask not in (None, "hash", "redact", "last4"):
             self._wrong(f'{here}mask is "hash", "redact" or "last4"')
         if mask is not None and kind.kind != "varchar":
             self._wrong(f"{here}only a varchar column can be masked")
-        if too_long not in ("reject", "truncate") or ("too_long" in entry and kind.kind != "varchar"):
-            self._wrong(f'{here}too_long is "reject" or "truncate", on a varchar column')
         if not isinstance(required, bool):
             self._wrong(f"{here}required is true or false")
-        return Column(name, tuple(path.split(".")), kind, required, mask, too_long == "truncate")
+        return Column(name, tuple(path.split(".")), kind, required, mask, self._truncates(here, entry, kind))
+
+    def _truncates(self, here: str, entry: Mapping[str, Any], kind: ColumnType) -> bool:
+        too_long = entry.get("too_long", "reject")
+        if kind.kind == "super" and too_long == "truncate":
+            self._wrong(f"{here}JSON cannot be cut: leave out too_long, and a longer value is rejected")
+        if too_long not in ("reject", "truncate") or ("too_long" in entry and kind.kind != "varchar"):
+            self._wrong(f'{here}too_long is "reject" or "truncate", on a varchar column')
+        return bool(too_long == "truncate")
 
     def _identity(self, names: Mapping[str, Column]) -> tuple[Literal["key", "content", "message"], tuple[str, ...]]:
         key, identity = self._given.get("key"), self._given.get("identity")
@@ -163,6 +175,29 @@ class _Reader:
             self._wrong('diststyle is "auto", "even", "all", or the column whose values are kept together')
         return style
 
+    def _version(self, names: Mapping[str, Column]) -> str | None:
+        version = str(self._given.get("version", ""))
+        if self._one_of("on_duplicate", ("keep", "replace"), "keep") == "keep":
+            if version:
+                self._wrong('version is for on_duplicate = "replace"')
+            return None
+        if version not in names or names[version].type.kind not in VERSION_KINDS or not names[version].required:
+            self._wrong(
+                f'on_duplicate = "replace" needs version = the name of a column with required = true, of type '
+                f"{', '.join(VERSION_KINDS)}"
+            )
+        return version
+
+    def _window(self, key: tuple[str, ...], event_time: str) -> int | None:
+        days = self._given.get("duplicate_window_days")
+        if days is None:
+            return None
+        if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= FUTURE_DAYS_MAX:
+            self._wrong(f"duplicate_window_days is a whole number of days, 1 to {FUTURE_DAYS_MAX}")
+        if event_time in key:
+            self._wrong(f"duplicate_window_days has no use here: {event_time!r} is part of the key")
+        return days
+
     def _text(self, field: str) -> str:
         value = self._given.get(field)
         if not isinstance(value, str):
@@ -183,7 +218,7 @@ class _Reader:
             self._wrong(f"{here}{unknown[0]!r} is not known; use {', '.join(sorted(allowed))}")
 
     def _hash(self) -> str:
-        shaping = {field: value for field, value in self._given.items() if field != "diststyle"}
+        shaping = {field: value for field, value in self._given.items() if field not in _TABLE}
         canonical = json.dumps([COMPILER, shaping], sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -41,6 +41,10 @@ class TransientError(AcequiaError):
         self.reason = reason
 
 
+class ContendedError(TransientError):
+    """Somebody else was at the same table: that work alone tries again, the dependency itself is well."""
+
+
 class SetupError(AcequiaError):
     """Something outside the data must be mended by an operator; the sentence says what and how."""
 
@@ -54,13 +58,17 @@ class DatasetSetupError(SetupError):
 
 
 class RejectedError(AcequiaError):
-    """This item will never pass as it is. The sentence never holds a value of the record."""
+    """This item will never pass as it is. The sentence never holds a value of the record.
 
-    def __init__(self, code: Code, sentence: str, *, column: str | None = None) -> None:
+    `file` is the one that the refusal itself names, as the refuser writes it.
+    """
+
+    def __init__(self, code: Code, sentence: str, *, column: str | None = None, file: str | None = None) -> None:
         super().__init__(sentence)
         self.code: Code = code
         self.sentence = sentence
         self.column = column
+        self.file = file
 
 
 class DefinitionError(SetupError):

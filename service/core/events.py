@@ -82,6 +82,7 @@ class GroupLoaded:
     known_files: int
     rows: int
     inserted: int
+    replaced: int
     duplicate: int
     seconds: float
 
@@ -120,6 +121,32 @@ class LayerResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetPaused:
+    """So much of a dataset is rejected that something else than its data is wrong; it waits, the others go on."""
+
+    layer: str
+    dataset: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetResumed:
+    """What was tried of a paused dataset is mostly good again."""
+
+    layer: str
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDeferred:
+    """Messages of a paused dataset were sent again with a delay."""
+
+    layer: str
+    dataset: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessagesReleased:
     """Messages were given back to their queue undone."""
 
@@ -142,6 +169,13 @@ class ClaimsExpired:
 
     layer: str
     messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShieldFailed:
+    """ECS did not take the request to spare this task; the work goes on, and is safe all the same."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +213,13 @@ Event = (
     | WorkFailed
     | LayerPaused
     | LayerResumed
+    | DatasetPaused
+    | DatasetResumed
+    | MessagesDeferred
     | MessagesReleased
     | SettlementFailed
     | ClaimsExpired
+    | ShieldFailed
     | ServiceStarted
     | ServiceDraining
     | ServiceStopped

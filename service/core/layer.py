@@ -12,9 +12,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of a batch whose work ended: what is rejected goes to dead letters, all else is done."""
+    """What became of a batch whose work ended.
+
+    What is rejected goes to dead letters, what is deferred back to its queue for so many seconds, all else is done.
+    """
 
     rejected: Sequence[tuple[Held[T], RejectedError]] = field(default=())
+    deferred: Sequence[tuple[Held[T], float]] = field(default=())
 
 
 class Layer(Protocol[T]):

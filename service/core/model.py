@@ -58,10 +58,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message that we send."""
+    """A message that we send. SQS hands it out after the delay, which it allows up to 900 seconds."""
 
     body: str
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    delay_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,20 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaces:
+    """What a replay puts other files in the place of: every file that was ever made of this raw file."""
+
+    raw_file: str
+    uris: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileNotice:
     """Files of one dataset that came into being together.
 
     `columns` are (name, type) in file order, because COPY goes by position. `definition` is the hash of the dataset
-    definition that wrote them (empty for raw files). `replaces` is for a replay: the raw file whose rows go first.
+    definition that wrote them (empty for raw files). `replaces` is for a replay, whose one notice names all files that
+    the raw file has now, maybe none.
     """
 
     dataset: str
@@ -41,7 +50,7 @@ class FileNotice:
     batch_id: str
     definition: str
     produced_at: datetime
-    replaces: str | None = None
+    replaces: Replaces | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -72,11 +81,11 @@ class FileNotice:
                 batch_id=_text(given["batch_id"]),
                 definition=_text(given["definition"]),
                 produced_at=_moment(given["produced_at"]),
-                replaces=None if replaces is None else _text(replaces),
+                replaces=None if replaces is None else _replaces(replaces),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None
-        if not 1 <= len(files) <= FILES_MAX:
+        if not (0 if notice.replaces else 1) <= len(files) <= FILES_MAX:
             raise RejectedError("bad_notice", f"a file notice names 1 to {FILES_MAX} files")
         return notice
 
@@ -104,6 +113,15 @@ def _file(given: object) -> File:
         event_time_min=None if earliest is None else _moment(earliest),
         event_time_max=None if latest is None else _moment(latest),
     )
+
+
+def _replaces(given: object) -> Replaces:
+    if not isinstance(given, dict):
+        raise TypeError
+    uris = tuple(_text(uri) for uri in _list(given["uris"]))
+    if len(uris) > FILES_MAX:
+        raise ValueError
+    return Replaces(_text(given["raw_file"]), uris)
 
 
 def _text(value: object) -> str:

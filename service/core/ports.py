@@ -76,11 +76,12 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as the store knows it."""
+    """An object as the store knows it; `new` says that it was not there before."""
 
     uri: str
     etag: str
     content_length_bytes: int
+    new: bool = field(default=False, compare=False)
 
 
 class ObjectStore(Protocol):
@@ -96,6 +97,10 @@ class ObjectStore(Protocol):
 
     async def get(self, uri: str) -> bytes:
         """A whole object; raises RejectedError (`missing_object`) when nothing lies there."""
+        ...
+
+    async def remove(self, uris: Sequence[str]) -> None:
+        """Have nothing lie at these addresses any more; raises when even one could not be removed."""
         ...
 
 

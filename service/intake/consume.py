@@ -1,11 +1,12 @@
 """The loop every layer shares: receive → sort → pile up → seal → handle → settle.
 
-Durable effects, in this order: what the layer's `handle` does → dead letters sent for what it rejected → messages
-deleted. A crash between any two means that the messages come again and the same work is repeated; every layer's work
-is harmless to repeat. A message is rejected only after its dead letter is confirmed.
+Durable effects, in this order: what the layer's `handle` does → dead letters sent for what it rejected → what it
+deferred sent again → messages deleted. A crash between any two means that the messages come again and the same work is
+repeated; every layer's work is harmless to repeat. A message is rejected only after its dead letter is confirmed.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from typing import Generic, TypeVar
 from service.core.batching import BatchLimits
 from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError, SetupError, TransientError
-from service.core.events import BatchClosed, BatchFinished, MessagesReceived, RecordsRejected
+from service.core.events import BatchClosed, BatchFinished, MessagesDeferred, MessagesReceived, RecordsRejected
 from service.core.layer import Layer, Outcome
-from service.core.model import Batch, Message, utf8_bytes
+from service.core.model import Batch, Held, Message, Outgoing, utf8_bytes
 from service.core.ports import Clock, Emit, Letters, Queue
 from service.core.retry import Backoff
 from service.intake.budget import Budget
+from service.intake.busy import Busy
 from service.intake.gather import Gather
 from service.intake.inflight import Inflight, give_back
 from service.intake.trouble import Trouble
@@ -27,6 +29,8 @@ from service.intake.trouble import Trouble
 T = TypeVar("T")
 
 RELEASE_SECONDS_MAX = 5.0
+DELAY_SECONDS_MAX = 900
+"""SQS's own limit."""
 MESSAGES_A_RECEIVE_MAX = 10
 
 
@@ -61,12 +65,21 @@ class Intake(Generic[T]):
     """One layer at its queue. `run` returns when `drain` was asked for and everything held is settled."""
 
     def __init__(
-        self, layer: Layer[T], queues: Queues, *, limits: IntakeLimits, budget: Budget, clock: Clock, emit: Emit
+        self,
+        layer: Layer[T],
+        queues: Queues,
+        *,
+        limits: IntakeLimits,
+        budget: Budget,
+        busy: Busy,
+        clock: Clock,
+        emit: Emit,
     ) -> None:
         self._layer = layer
         self._queues = queues
         self._limits = limits
         self._budget = budget
+        self._busy = busy
         self._clock = clock
         self._emit = emit
         self._gather: Gather[T] = Gather(
@@ -77,7 +90,7 @@ class Intake(Generic[T]):
         )
         budget.include(self._inflight)
         self._draining = asyncio.Event()
-        self._trouble = Trouble(layer.name, backoff=limits.backoff, draining=self._draining, emit=emit)
+        self._trouble = Trouble(layer.name, backoff=limits.backoff, draining=self._draining, clock=clock, emit=emit)
         self._arrived = asyncio.Event()
         """Wakes the dispatcher: something arrived, or a batch ended."""
         self._settled = asyncio.Event()
@@ -187,8 +200,9 @@ class Intake(Generic[T]):
         try:
             while True:  # ends with the batch settled, or left for `run` to give back because we stop
                 try:
-                    outcome = outcome or await self._layer.handle(batch)
-                    await self._settle(batch, outcome)
+                    with self._busy:
+                        outcome = outcome or await self._layer.handle(batch)
+                        await self._settle(batch, outcome)
                     break
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
@@ -203,8 +217,21 @@ class Intake(Generic[T]):
 
     async def _settle(self, batch: Batch[T], outcome: Outcome[T]) -> None:
         await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
-        rejected = {held.message.receipt for held, _ in outcome.rejected}
-        await self._inflight.done([h.message.receipt for h in batch.held if h.message.receipt not in rejected])
+        await self._defer(batch.key, outcome.deferred)
+        settled = {held.message.receipt for held, _ in (*outcome.rejected, *outcome.deferred)}
+        await self._inflight.done([h.message.receipt for h in batch.held if h.message.receipt not in settled])
+
+    async def _defer(self, dataset: str, deferred: Sequence[tuple[Held[T], float]]) -> None:
+        """Send again, to come later as new messages, and then delete: so waiting costs no message a receive."""
+        if not deferred:
+            return
+        again = [
+            Outgoing(held.message.body, held.message.attributes, min(DELAY_SECONDS_MAX, math.ceil(seconds)))
+            for held, seconds in deferred
+        ]
+        await self._queues.work.send(again)
+        await self._inflight.done([held.message.receipt for held, _ in deferred])
+        self._emit(MessagesDeferred(self._layer.name, dataset, len(deferred)))
 
     async def _reject(self, dataset: str, rejected: Sequence[tuple[Message, RejectedError]]) -> None:
         if not rejected:

@@ -1,5 +1,6 @@
 """Piles by key, and which of them becomes a batch now. Pure: the loop in `consume.py` asks, awaits and obeys."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -7,6 +8,9 @@ from service.core.batching import BatchLimits, Pile, Reason, Waiting
 from service.core.model import Held, Message, Sorted
 
 T = TypeVar("T")
+
+SUSPECT_RECEIVES = 3
+"""A message that comes for the third time may be what killed its processes: it goes alone, and takes nobody along."""
 
 
 class Gather(Generic[T]):
@@ -22,18 +26,30 @@ class Gather(Generic[T]):
         self._interval_seconds = interval_seconds
         self._not_before: dict[str, float] = {}
         self._piles: dict[str, Pile[Held[T]]] = {}
+        self._suspects: deque[tuple[str, Waiting[Held[T]]]] = deque()
         self._busy: set[str] = set()
 
     def __bool__(self) -> bool:
-        return any(self._piles.values())
+        return bool(self._suspects) or any(self._piles.values())
 
     def add(self, message: Message, item: Sorted[T], now: float) -> None:
-        """Put a message on its pile."""
-        pile = self._piles.setdefault(item.key, Pile(self._limits))
-        pile.add(Waiting(Held(message, item.value), item.items, item.size_bytes, now))
+        """Put a message on its pile, or in the row of those that go alone."""
+        waiting = Waiting(Held(message, item.value), item.items, item.size_bytes, now)
+        if message.receive_count >= SUSPECT_RECEIVES:
+            self._suspects.append((item.key, waiting))
+        else:
+            self._piles.setdefault(item.key, Pile(self._limits)).add(waiting)
 
     def seal(self, now: float, *, drain: bool, pressure: bool) -> tuple[str, Reason, list[Waiting[Held[T]]]] | None:
-        """The next batch that should close at this moment, or None. Its key is busy until `finished` is called."""
+        """The next batch that should close at this moment, or None. Its key is busy until `finished` is called.
+
+        Suspects go first, and wait for no interval: otherwise many of them would take for ever.
+        """
+        for position, (key, waiting) in enumerate(self._suspects):
+            if key not in self._busy:
+                del self._suspects[position]
+                self._engage(key, now)
+                return key, "suspect", [waiting]
         for key, pile in self._ready():
             reason = pile.reason(now)
             if reason is not None and (drain or now >= self._not_before.get(key, now)):
@@ -63,8 +79,11 @@ class Gather(Generic[T]):
         return ((key, pile) for key, pile in self._piles.items() if pile and key not in self._busy)
 
     def _take(self, key: str, reason: Reason, now: float) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
+        self._engage(key, now)
+        pile = self._piles[key] = self._piles.pop(key)  # to the end: a key that is always full starves no other
+        return key, reason, pile.take()
+
+    def _engage(self, key: str, now: float) -> None:
         if self._one_at_a_time:
             self._busy.add(key)
             self._not_before[key] = now + self._interval_seconds
-        pile = self._piles[key] = self._piles.pop(key)  # to the end: a key that is always full starves no other
-        return key, reason, pile.take()

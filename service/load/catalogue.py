@@ -8,7 +8,7 @@ from service.core.columns import ColumnType
 from service.core.ports import Warehouse
 from service.load.statements import Statements, literal
 
-COLUMNS = ("columns",)
+CATALOGUE_STATEMENTS = ("columns", "large_strings")
 
 _SHORT = {
     "character varying": "varchar",

@@ -1,26 +1,42 @@
 """Layer 2: notices about refined files become few, large COPYs.
 
-Durable effects, in this order: the transaction of `commit.py` → (by the intake) notices deleted. A crash in between
-brings the notices again; the ledger knows the files, and they are settled.
+Durable effects, in this order: those of `commit.py` → (by the intake) notices deleted. A crash in between brings the
+notices again; the ledger knows the files, and they are settled.
 
-One COPY a table at a time; what arrives meanwhile forms the next group. When the data of a group is refused, the group
-is halved until the guilty file stands alone: it goes to dead letters, all others are loaded.
+One COPY a table at a time; what arrives meanwhile forms the next group. When the data of a group is refused, the
+guilty unit is found: its notice goes to dead letters, all others are loaded.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from service.core.datasets import Dataset, sound
 from service.core.errors import RejectedError
 from service.core.events import GroupLoaded
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Sorted
-from service.core.notice import File, FileNotice
+from service.core.notice import FileNotice
 from service.core.ports import Means
-from service.core.zones import Zone, refined_place
-from service.load.commit import Commit, Group
+from service.core.tolerance import Tolerance
+from service.core.zones import Zone, raw_place, refined_place
+from service.load.commit import Commit
+from service.load.groups import Group, groups, units_of
+from service.load.isolate import isolate
+from service.load.ledger import Unit
 from service.load.preflight import Preflight
+from service.load.reasons import Reasons
 
-Columns = tuple[tuple[str, str], ...]
+Refused: TypeAlias = list[tuple[Unit, RejectedError]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What loading consists of, in the order in which it is used."""
+
+    preflight: Preflight
+    commit: Commit
+    reasons: Reasons
 
 
 class Load:
@@ -29,12 +45,18 @@ class Load:
     name = "load"
 
     def __init__(
-        self, datasets: Mapping[str, Dataset], *, refined: Zone, preflight: Preflight, commit: Commit, means: Means
+        self,
+        datasets: Mapping[str, Dataset],
+        *,
+        zones: tuple[Zone, Zone],
+        loading: Loading,
+        tolerance: Tolerance,
+        means: Means,
     ) -> None:
         self._datasets = datasets
-        self._refined = refined
-        self._preflight = preflight
-        self._commit = commit
+        self._raw, self._refined = zones
+        self._loading = loading
+        self._tolerance = tolerance
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
@@ -52,38 +74,69 @@ class Load:
             raise RejectedError("bad_notice", "the notice names another dataset's file")
         if notice.dataset not in self._datasets:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
-        if notice.replaces is not None:
-            raise RejectedError("bad_notice", "this version does not replay: the notice says `replaces`")
+        self._check_replay(notice)
         if len(dict(notice.columns)) < len(notice.columns) or not all(sound(*column) for column in notice.columns):
             raise RejectedError("bad_notice", "the notice names a column or a type that no definition has")
-        return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
+        return Sorted(notice.dataset, notice, items=max(1, len(notice.files)), size_bytes=notice.size_bytes)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
-        """Load the batch's files; a notice is rejected when one of its files is refused."""
-        dataset = self._datasets[batch.key]
-        refused: dict[str, RejectedError] = {}
-        for columns, files in _sharing([held.value for held in batch.held]):
-            await self._preflight.table(dataset.name, columns)
-            refused |= await self._preflight.files(files)
-            whole = [file for file in files if file.uri not in refused]
-            if whole:
-                refused |= await self._load(Group(dataset, columns, whole, batch.batch_id))
-        return Outcome(
-            [
-                (held, refused[bad[0]])
-                for held in batch.held
-                if (bad := [file.uri for file in held.value.files if file.uri in refused])
-            ]
-        )
+        """Load the batch's files; a notice is rejected when one of its files is refused.
 
-    async def _load(self, group: Group) -> dict[str, RejectedError]:
+        Where more is refused than data explain, the dataset pauses and the notices are deferred.
+        """
+        dataset = self._datasets[batch.key]
+        pause = self._tolerance.paused_seconds(batch.key)
+        if pause:
+            return Outcome(deferred=[(held, pause) for held in batch.held])
+        refused: Refused = []
+        for group in groups(dataset, [held.value for held in batch.held], batch.batch_id):
+            refused += await self._load(group)
+        why = {unit.key: wrong for unit, wrong in refused}
+        found = [(held, [why[unit.key] for unit in units_of(held.value) if unit.key in why]) for held in batch.held]
+        rejected = [(held, wrongs[0]) for held, wrongs in found if wrongs]
+        if self._tolerance.takes(batch.key, len(batch.held), len(rejected)):
+            return Outcome(rejected)
+        pause = self._tolerance.paused_seconds(batch.key)
+        return Outcome(deferred=[(held, pause) for held, _ in rejected])
+
+    def _check_replay(self, notice: FileNotice) -> None:
+        """A replay replaces what was made of one raw file, and of that one alone: rows and objects will be removed."""
+        if notice.replaces is None:
+            return
+        raw = raw_place(self._raw, notice.replaces.raw_file)
+        named = [*(file.uri for file in notice.files), *notice.replaces.uris]
+        places = [refined_place(self._refined, uri) for uri in named]
+        if raw.dataset != notice.dataset or any(
+            (place.dataset, place.batch_id) != (raw.dataset, raw.batch_id) for place in places
+        ):
+            raise RejectedError("bad_notice", "the replay names a file that was not made of the raw file it replaces")
+
+    async def _load(self, group: Group) -> Refused:
+        """Load what can be; returns what was refused."""
+        await self._loading.preflight.table(group.dataset.name, group.columns)
+        refused = await self._absent(group)
+        absent = [unit for unit, _ in refused]
+        whole = [unit for unit in group.units if unit not in absent]
+
+        async def attempt(units: Sequence[Unit]) -> RejectedError | None:
+            return await self._attempt(replace(group, units=units))
+
+        guilty = await isolate(whole, attempt, self._loading.reasons.named)
+        return [*refused, *[(unit, await self._loading.reasons.explained(unit, wrong)) for unit, wrong in guilty]]
+
+    async def _absent(self, group: Group) -> Refused:
+        """Units with a file that is gone or another one, unless they are loaded already: then it may be gone."""
+        faults = await self._loading.preflight.files([file for unit in group.units for file in unit.files])
+        wrong = {unit: faults[uri] for unit in group.units for uri in unit.uris if uri in faults}
+        settled = await self._loading.commit.settled(replace(group, units=[*wrong])) if wrong else []
+        return [(unit, fault) for unit, fault in wrong.items() if unit not in settled]
+
+    async def _attempt(self, group: Group) -> RejectedError | None:
         began = self._means.clock.monotonic()
         try:
-            done = await self._commit.run(group)
+            done = await self._loading.commit.run(group)
         except RejectedError as wrong:
-            if len(group.files) == 1:
-                return {group.files[0].uri: await self._commit.explained(group.files[0], wrong)}
-            return await self._load(_part(group, 0)) | await self._load(_part(group, 1))
+            return wrong
         self._means.emit(
             GroupLoaded(
                 dataset=group.dataset.name,
@@ -91,26 +144,9 @@ class Load:
                 known_files=done.known_files,
                 rows=done.rows,
                 inserted=done.inserted,
-                duplicate=done.rows - done.inserted,
+                replaced=done.replaced,
+                duplicate=done.rows - done.inserted - done.replaced,
                 seconds=self._means.clock.monotonic() - began,
             )
         )
-        return {}
-
-
-def _sharing(notices: Sequence[FileNotice]) -> list[tuple[Columns, list[File]]]:
-    """Files that may share a COPY, each once: the same columns in the same order, written under one definition.
-
-    Under two definitions one raw file gives two files of the same rows; in one COPY nobody could tell whose a row is.
-    """
-    groups: dict[tuple[Columns, str], dict[str, File]] = {}
-    for notice in notices:
-        files = groups.setdefault((tuple(notice.columns), notice.definition), {})
-        files.update((file.uri, file) for file in notice.files)
-    return [(columns, list(files.values())) for (columns, _), files in groups.items()]
-
-
-def _part(group: Group, half: int) -> Group:
-    middle = len(group.files) // 2
-    files = group.files[:middle] if half == 0 else group.files[middle:]
-    return Group(group.dataset, group.columns, files, group.group_id)
+        return None

@@ -1,4 +1,4 @@
-"""`acequia migrate`: the schema's numbered files, once each, then each dataset's table as its definition says.
+"""`acequia migrate`: the schema's numbered files, once each, then ledgers, then tables as their definitions say.
 
 A file is applied in a transaction with the row that records it, so a crash leaves it applied and recorded, or neither.
 An applied file that has changed since is refused. A table is created, gets columns added at its end and texts widened;
@@ -16,9 +16,19 @@ from service.core.columns import ColumnType
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.core.ports import Statement, Warehouse
-from service.load.catalogue import COLUMNS, Live, LiveColumn, read_catalogue, takes
+from service.load.catalogue import CATALOGUE_STATEMENTS, Live, LiveColumn, read_catalogue, takes
 from service.load.statements import Statements, identifier, literal
-from service.load.tables import LAKE_SCHEMA, TABLE_STATEMENTS, Tables, target
+from service.load.tables import (
+    LAKE_SCHEMA,
+    LEDGER_COLUMNS,
+    LEDGER_PREFIX,
+    LEDGER_VIEW,
+    SERVICE_SCHEMA,
+    TABLE_STATEMENTS,
+    Ledgers,
+    Tables,
+    target,
+)
 
 BOOTSTRAP = "000_migrations.sql"
 _NUMBERED = re.compile(r"\d{3}_\w+\.sql")
@@ -41,7 +51,7 @@ class Migration:
         self._datasets = datasets
         self._warehouse = warehouse
         self._templates = Statements.load(sql / "schema" / "dataset.sql", expected=TABLE_STATEMENTS)
-        self._catalogue = Statements.load(sql / "statements" / "catalogue.sql", expected=COLUMNS)
+        self._catalogue = Statements.load(sql / "statements" / "catalogue.sql", expected=CATALOGUE_STATEMENTS)
 
     async def run(self, now: datetime) -> list[Step]:
         """Apply what is missing; returns what was done. Raises SetupError, with nothing more applied, when refused."""
@@ -56,7 +66,7 @@ class Migration:
 
     async def plan(self, now: datetime) -> list[Step]:
         """What `run` would do, without doing any of it."""
-        live = await read_catalogue(self._warehouse, self._catalogue, "acequia")
+        live = await read_catalogue(self._warehouse, self._catalogue, SERVICE_SCHEMA)
         known = await self._applied() if "schema_migrations" in live else None
         first = [self._bootstrap()] if known is None else []
         return [*first, *self._pending(known or {}, now), *await self._table_steps()]
@@ -89,14 +99,10 @@ class Migration:
 
     async def _table_steps(self) -> list[Step]:
         live = await read_catalogue(self._warehouse, self._catalogue, LAKE_SCHEMA)
-        ledgers = await read_catalogue(self._warehouse, self._catalogue, "acequia")
-        steps: list[Step] = []
+        service = await read_catalogue(self._warehouse, self._catalogue, SERVICE_SCHEMA)
+        steps = ledger_steps(Ledgers(self._templates), service, self._datasets)
         for dataset in sorted(self._datasets.values(), key=lambda one: one.name):
-            steps.extend(table_steps(Tables(self._templates, dataset), live, ledgers))
-        if steps or "load_ledger" not in ledgers:
-            every = sorted({name.removeprefix("load_ledger_") for name in ledgers if name.startswith("load_ledger_")})
-            names = sorted({*every, *self._datasets})
-            steps.append(Step("view acequia.load_ledger", [Tables.ledger_view(self._templates, names)]))
+            steps.extend(table_steps(Tables(self._templates, dataset), live))
         return steps
 
     async def _apply(self, step: Step) -> None:
@@ -109,15 +115,35 @@ class Migration:
                 await session.execute(statement)
 
 
-def table_steps(tables: Tables, live: Live, ledgers: Live) -> list[Step]:
-    """What one dataset needs. Raises SetupError for a change that only a person may decide."""
+def ledger_steps(ledgers: Ledgers, live: Live, datasets: Iterable[str]) -> list[Step]:
+    """What the ledgers need, those of datasets that nobody defines any more included, and the view over all of them."""
+    known = {name.removeprefix(LEDGER_PREFIX) for name in live if name.startswith(LEDGER_PREFIX)}
+    names = sorted({*known, *datasets})
+    steps: list[Step] = []
+    for name in names:
+        if name not in known:
+            steps.append(Step(f"ledger of {name}", [ledgers.table(name)]))
+            continue
+        found = {column.name for column in live[f"{LEDGER_PREFIX}{name}"]}
+        for column, written in LEDGER_COLUMNS:
+            if column not in found:
+                title = f"column {column} of the ledger of {name}"
+                steps.append(Step(title, [ledgers.column_add(name, column, written)]))
+    view = [column.name for column in live.get(LEDGER_VIEW, ())]
+    changed = view != ["dataset", *(column for column, _ in LEDGER_COLUMNS)]
+    if steps or changed:
+        drop = [ledgers.view_drop()] if view and changed else []
+        steps.append(Step(f"view {SERVICE_SCHEMA}.{LEDGER_VIEW}", [*drop, ledgers.view(names)]))
+    return steps
+
+
+def table_steps(tables: Tables, live: Live) -> list[Step]:
+    """What one dataset's table needs. Raises SetupError for a change that only a person may decide."""
     dataset = tables.dataset
-    steps = []
-    if f"load_ledger_{dataset.name}" not in ledgers:
-        steps.append(Step(f"ledger of {dataset.name}", [tables.ledger_table()]))
     columns = live.get(dataset.name)
     if columns is None:
-        return [*steps, Step(f"table lake.{dataset.name}", [tables.dataset_table()])]
+        return [Step(f"table lake.{dataset.name}", [tables.dataset_table()])]
+    steps: list[Step] = []
     found = {column.name: column for column in columns}
     for name, written in dataset.stored_columns:
         if name not in found:

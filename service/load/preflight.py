@@ -7,12 +7,12 @@ and after taking the ledger's lock.
 
 from collections.abc import Sequence
 
-from service.core.errors import DatasetSetupError, RejectedError
+from service.core.errors import DatasetSetupError, RejectedError, SetupError
 from service.core.notice import File
 from service.core.ports import Means, Stored, Warehouse
 from service.load.catalogue import Live, problems, read_catalogue
 from service.load.statements import Statements
-from service.load.tables import LAKE_SCHEMA
+from service.load.tables import LAKE_SCHEMA, LEDGER_COLUMNS, LEDGER_PREFIX, SERVICE_SCHEMA
 
 CATALOGUE_SECONDS_MAX = 60.0
 """How old our picture of the tables may be. A table changes with a migration; a wrong picture costs a refused COPY."""
@@ -21,16 +21,29 @@ CATALOGUE_SECONDS_MAX = 60.0
 class Preflight:
     """Looks before we leap."""
 
-    def __init__(self, statements: Statements, *, warehouse: Warehouse, means: Means) -> None:
+    def __init__(self, statements: Statements, *, warehouse: Warehouse, large_strings: bool, means: Means) -> None:
         self._statements = statements
         self._warehouse = warehouse
+        self._large_strings_unsure = large_strings
         self._means = means
-        self._live: Live = {}
+        self._tables: Live = {}
+        self._ledgers: Live = {}
         self._read_at = float("-inf")
 
     async def table(self, dataset: str, columns: Sequence[tuple[str, str]]) -> None:
-        """Make sure that the live table takes these columns; raises DatasetSetupError with what to do."""
-        wrong = problems(columns, (await self._tables()).get(dataset), f"{LAKE_SCHEMA}.{dataset}")
+        """Make sure that the live table takes these columns; raises DatasetSetupError with what to do.
+
+        Where the settings count on large strings, the cluster must have them: else SetupError.
+        """
+        if self._large_strings_unsure:
+            await self._large_strings()
+            self._large_strings_unsure = False
+        await self._look()
+        book = f"{LEDGER_PREFIX}{dataset}"
+        wrong = [
+            *problems(columns, self._tables.get(dataset), f"{LAKE_SCHEMA}.{dataset}"),
+            *problems(LEDGER_COLUMNS, self._ledgers.get(book), f"{SERVICE_SCHEMA}.{book}"),
+        ]
         if wrong:
             self._read_at = float("-inf")  # it may be mended before the next try
             raise DatasetSetupError(f"warehouse: {wrong[0]}")
@@ -41,12 +54,21 @@ class Preflight:
         judged = ((file.uri, _fault(file, stored)) for file, stored in zip(files, found, strict=True))
         return {uri: wrong for uri, wrong in judged if wrong is not None}
 
-    async def _tables(self) -> Live:
+    async def _large_strings(self) -> None:
+        async with self._warehouse.transaction() as session:
+            [[enabled]] = await session.fetch(self._statements.render("large_strings"))
+        if not enabled:
+            raise SetupError(
+                "warehouse: ACEQUIA_SUPER_STRING_BYTES_MAX is above 65535, but the cluster has large strings switched "
+                "off: set its parameter enable_large_strings_opt_in to Yes (a provisioned cluster needs a reboot)"
+            )
+
+    async def _look(self) -> None:
         now = self._means.clock.monotonic()
         if now - self._read_at > CATALOGUE_SECONDS_MAX:
-            self._live = await read_catalogue(self._warehouse, self._statements, LAKE_SCHEMA)
+            self._tables = await read_catalogue(self._warehouse, self._statements, LAKE_SCHEMA)
+            self._ledgers = await read_catalogue(self._warehouse, self._statements, SERVICE_SCHEMA)
             self._read_at = now
-        return self._live
 
 
 def _fault(file: File, stored: Stored | None) -> RejectedError | None:

@@ -3,7 +3,15 @@
 Liveness looks at none of this: a dependency that is down is not cured by a restart.
 """
 
-from service.core.events import Event, LayerPaused, LayerResumed, ServiceDraining, ServiceStarted
+from service.core.events import (
+    DatasetPaused,
+    DatasetResumed,
+    Event,
+    LayerPaused,
+    LayerResumed,
+    ServiceDraining,
+    ServiceStarted,
+)
 
 
 class Health:
@@ -19,6 +27,10 @@ class Health:
                 self._reasons.pop("service", None)
             case ServiceDraining():
                 self._reasons["service"] = "draining"
+            case DatasetPaused(layer, dataset, reason):
+                self._reasons[f"{layer} {dataset}"] = reason
+            case DatasetResumed(layer, dataset):
+                self._reasons.pop(f"{layer} {dataset}", None)
             case LayerPaused(layer, reason):
                 self._reasons[layer] = reason
             case LayerResumed(layer):

@@ -18,6 +18,8 @@ LEVELS: dict[type[Any], int] = {
     events.LayerPaused: logging.WARNING,
     events.SettlementFailed: logging.WARNING,
     events.ClaimsExpired: logging.WARNING,
+    events.ShieldFailed: logging.WARNING,
+    events.DatasetPaused: logging.ERROR,
     events.RecordsRejected: logging.WARNING,
 }
 

@@ -53,16 +53,25 @@ class Metrics:
             "files_loaded", "Files of committed groups, by whether the ledger knew them", [*dataset, "known"]
         )
         self._inserted = counter("rows_inserted", "Rows that are new in the warehouse", dataset)
+        self._replaced = counter("rows_replaced", "Rows that took the place of the same record's earlier row", dataset)
         self._duplicate = counter("rows_duplicate", "Rows that the warehouse had already", dataset)
         self._copy_seconds = Histogram(
             "acequia_load_transaction_seconds", "One load transaction", dataset, buckets=SECONDS, registry=registry
         )
         self._met = counter("loaders_met", "Load transactions that waited for the ledger's lock", dataset)
         self._failures = counter("work_failures", "Tries that met a dependency that is down", [*layer, "kind"])
+        self._deferred = counter("messages_deferred", "Messages of paused datasets, sent again", [*layer, *dataset])
+        self._dataset_paused = Gauge(
+            "acequia_dataset_paused",
+            "1 while so much of a dataset is rejected that it waits",
+            [*layer, *dataset],
+            registry=registry,
+        )
         self._released = counter("messages_released", "Messages given back undone", layer)
         self._expired = counter("claims_expired", "Messages held beyond their visibility and let go", layer)
         self._unsettled = counter("settlement_failures", "Messages the queue did not settle", [*layer, "action"])
         self._paused = Gauge("acequia_layer_paused", "1 while a layer waits for a dependency", layer, registry=registry)
+        self._unshielded = counter("shield_failures", "Requests for scale-in protection that ECS did not take", [])
         self._draining = Gauge("acequia_draining", "1 while the process drains", registry=registry)
         self._by_event: dict[type[Any], Callable[[Any], None]] = {
             events.MessagesReceived: self._on_received,
@@ -76,9 +85,13 @@ class Metrics:
             events.WorkFailed: lambda e: self._failures.labels(e.layer, e.kind).inc(),
             events.LayerPaused: lambda e: self._paused.labels(e.layer).set(1),
             events.LayerResumed: lambda e: self._paused.labels(e.layer).set(0),
+            events.DatasetPaused: lambda e: self._dataset_paused.labels(e.layer, e.dataset).set(1),
+            events.DatasetResumed: lambda e: self._dataset_paused.labels(e.layer, e.dataset).set(0),
+            events.MessagesDeferred: lambda e: self._deferred.labels(e.layer, e.dataset).inc(e.messages),
             events.MessagesReleased: lambda e: self._released.labels(e.layer).inc(e.messages),
             events.SettlementFailed: lambda e: self._unsettled.labels(e.layer, e.action).inc(e.messages),
             events.ClaimsExpired: lambda e: self._expired.labels(e.layer).inc(e.messages),
+            events.ShieldFailed: lambda _: self._unshielded.inc(),
             events.ServiceDraining: lambda _: self._draining.set(1),
         }
 
@@ -116,5 +129,6 @@ class Metrics:
             self._copies.labels(event.dataset).inc()
             self._files.labels(event.dataset, "no").inc(event.files)
             self._inserted.labels(event.dataset).inc(event.inserted)
+            self._replaced.labels(event.dataset).inc(event.replaced)
             self._duplicate.labels(event.dataset).inc(event.duplicate)
             self._copy_seconds.labels(event.dataset).observe(event.seconds)

@@ -6,4 +6,4 @@ CREATE TABLE IF NOT EXISTS acequia.schema_migrations (
   name varchar(128) NOT NULL ENCODE zstd,
   checksum varchar(64) NOT NULL ENCODE zstd,
   applied_at timestamp NOT NULL ENCODE raw
-) DISTSTYLE ALL SORTKEY (applied_at);
+) DISTSTYLE ALL COMPOUND SORTKEY (applied_at);

@@ -1,18 +1,11 @@
 -- The tables of one dataset, made from its definition.
 
 -- name: ledger_table
--- Which refined files are in the table, and what became of their rows: row_count = inserted + duplicate.
+-- Which refined files are in the table, and what became of their rows: row_count = inserted + duplicate + replaced.
+-- batch_id, produced_at and superseded_at are NULL where an older version wrote the row.
 CREATE TABLE IF NOT EXISTS {ledger} (
-  uri varchar(1024) NOT NULL ENCODE zstd,
-  etag varchar(128) NOT NULL ENCODE zstd,
-  row_count bigint NOT NULL ENCODE az64,
-  inserted bigint NOT NULL ENCODE az64,
-  duplicate bigint NOT NULL ENCODE az64,
-  replaced bigint NOT NULL ENCODE az64,
-  bytes bigint NOT NULL ENCODE az64,
-  group_id varchar(64) NOT NULL ENCODE zstd,
-  loaded_at timestamp NOT NULL ENCODE raw
-) DISTSTYLE AUTO COMPOUND SORTKEY (loaded_at);
+  {definitions}
+) DISTSTYLE AUTO COMPOUND SORTKEY ("loaded_at");
 
 -- name: dataset_table
 -- Event time leads the sort key: data arrives nearly in its order, and questions are asked by time.
@@ -32,6 +25,10 @@ ALTER TABLE {target} ALTER COLUMN {column} TYPE {type};
 -- All ledgers together.
 CREATE OR REPLACE VIEW acequia.load_ledger AS
 {selects};
+
+-- name: ledger_view_drop
+-- Redshift replaces a view only by one of the same columns. A view that somebody built on this one makes this fail.
+DROP VIEW acequia.load_ledger;
 
 -- name: migration_add
 INSERT INTO acequia.schema_migrations (name, checksum, applied_at) VALUES ({name}, {checksum}, {applied_at});

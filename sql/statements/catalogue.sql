@@ -13,3 +13,7 @@ SELECT
 FROM information_schema.columns
 WHERE table_schema = {schema}
 ORDER BY table_name, ordinal_position;
+
+-- name: large_strings
+-- Whether a text inside SUPER may be longer than 65,535 bytes here.
+SELECT is_large_string_enabled();

@@ -132,6 +132,15 @@ class RealPlace:
         finally:
             await connection.close()
 
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of somebody else's."""
+        connection = await asyncpg.connect(self.dsn, statement_cache_size=0)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     async def cut_every_session(self) -> None:
         """What a warehouse that restarts does to its clients."""
         connection = await self.postgres.connect(user=SUPERUSER)

@@ -19,7 +19,15 @@ from botocore.exceptions import (
 )
 
 from service.aws.faults import aws_faults, warehouse_faults
-from service.core.errors import AbsentError, AcequiaError, DefinitionError, RejectedError, SetupError, TransientError
+from service.core.errors import (
+    AbsentError,
+    AcequiaError,
+    ContendedError,
+    DefinitionError,
+    RejectedError,
+    SetupError,
+    TransientError,
+)
 
 VALUE = "ES9121000418450200051332"
 """What a bank would not like to read in a log."""
@@ -141,12 +149,12 @@ def test_aws_out_of_reach_may_pass_the_next_time(wrong: Fault) -> None:
     [
         ("08006", TransientError),
         ("08P01", TransientError),
-        ("40001", TransientError),
-        ("40P01", TransientError),
+        ("40001", ContendedError),
+        ("40P01", ContendedError),
         ("53300", TransientError),
         ("53100", TransientError),
         ("55006", TransientError),
-        ("55P03", TransientError),
+        ("55P03", ContendedError),
         ("57014", TransientError),
         ("57P01", TransientError),
         ("57P03", TransientError),
@@ -183,8 +191,30 @@ ISOLATION_DETAIL = "Serializable isolation violation on xid - 5,transactions for
 @pytest.mark.parametrize("detail", ["", ISOLATION_DETAIL], ids=["bare", "as measured on Redshift"])
 def test_a_serializable_isolation_violation_may_pass_the_next_time(detail: str) -> None:
     found = _raised(warehouse_faults("fresh_insert"), _postgres_error("XX000", "1023", detail))
-    assert isinstance(found, TransientError)
+    assert isinstance(found, ContendedError)
     assert found.dependency == "warehouse"
+
+
+@pytest.mark.parametrize(
+    ("message", "detail", "file"),
+    [
+        (
+            "The length of the data column x is longer than the length defined in the table. File name: https://s3.eu-west-1.amazonaws.com/lake/events/dt%3D2026-01-01/Aa.parquet",
+            "",
+            "https://s3.eu-west-1.amazonaws.com/lake/events/dt%3D2026-01-01/Aa.parquet",
+        ),
+        (
+            "Spectrum Scan Error",
+            "context: File 'https://s3.eu-west-1.amazonaws.com/k.parquet' has an incompatible Parquet schema for x",
+            "https://s3.eu-west-1.amazonaws.com/k.parquet",
+        ),
+        ("Cannot insert a NULL value into column id", "", None),
+    ],
+)
+def test_the_file_that_a_refusal_names_is_told(message: str, detail: str, file: str | None) -> None:
+    found = _raised(warehouse_faults("copy"), _postgres_error("XX000", message, detail))
+    assert isinstance(found, RejectedError)
+    assert found.file == file
 
 
 def test_a_number_in_another_message_is_no_isolation_violation() -> None:
@@ -215,6 +245,12 @@ def test_data_that_is_refused_is_never_quoted(sqlstate: str) -> None:
     message = f'invalid input syntax for type integer: "{VALUE}"'
     found = _raised(warehouse_faults("fresh_insert"), _postgres_error(sqlstate, message, f"Key ({VALUE}) is there"))
     assert VALUE not in str(found)
+
+
+def test_what_stands_in_quotes_in_a_refusal_of_data_is_left_out() -> None:
+    message = f"Invalid JSON near '{VALUE}' or \"{VALUE}\" in the column"
+    found = _raised(warehouse_faults("fresh_insert"), _postgres_error("XX000", message))
+    assert str(found) == "the warehouse refused the data: Invalid JSON near … or … in the column (XX000)"
 
 
 @pytest.mark.parametrize("sqlstate", ["XX000", "42601"])

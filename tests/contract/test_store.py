@@ -46,6 +46,7 @@ async def test_an_object_that_lies_there_is_kept_and_described(store: ObjectStor
     first = await store.put_new(uri, b"the first")
     second = await store.put_new(uri, b"a second, longer one")
     assert second == first
+    assert (first.new, second.new) == (True, False)
     assert first.content_length_bytes == len(b"the first")
     assert first.etag
     assert '"' not in first.etag
@@ -90,3 +91,17 @@ async def test_a_store_that_nobody_answers_for_is_away() -> None:
             store.put_new("s3://lake/key", b""), store.get("s3://lake/key"), return_exceptions=True
         )
     assert [type(end) for end in ends] == [TransientError] * 2
+
+
+async def test_what_is_removed_is_gone_and_may_be_stored_anew(store: ObjectStore, uri: str) -> None:
+    kept = await store.put_new(uri + ".kept", b"kept")
+    await store.put_new(uri, b"one")
+    await store.remove([uri, uri + ".never there"])
+    assert await store.describe(uri) is None
+    assert await store.describe(uri + ".kept") == kept
+    await store.put_new(uri, b"another")
+    assert await store.get(uri) == b"another"
+
+
+async def test_nothing_to_remove_is_no_call(store: ObjectStore) -> None:
+    await store.remove([])

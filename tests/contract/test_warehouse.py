@@ -7,25 +7,29 @@ makes of landed messages.
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from service.aws.redshift import open_warehouse
+from service.aws.redshift import WarehouseLimits, open_warehouse
 from service.core.datasets import Dataset
 from service.core.definitions import load_datasets
-from service.core.errors import AcequiaError, RejectedError, SetupError, TransientError
+from service.core.errors import AcequiaError, ContendedError, RejectedError, SetupError, TransientError
 from service.core.model import Message
-from service.core.notice import File
-from service.core.ports import Means, Statement, Stored
+from service.core.notice import File, Replaces
+from service.core.ports import Means, Statement, Stored, Warehouse
 from service.core.zones import Zone, raw_key, refined_key
 from service.land.encode import encode
-from service.load.commit import STATEMENTS, Commit, Committed, Group
+from service.load.commit import STATEMENTS, Commit, Committed
+from service.load.groups import Group
+from service.load.ledger import Unit
+from service.load.reasons import Reasons
+from service.load.stage import Stage
 from service.load.statements import Statements
 from service.local.ports import HOST, free_port
 from service.refine.compile import compile_datasets
@@ -42,6 +46,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)
 RAW, REFINED = Zone("raw", BUCKET, "raw"), Zone("refined", BUCKET, "refined")
 KEYS = Keys(b"i" * 32, b"m" * 32)
 ROLE = "arn:aws:iam::000000000000:role/acequia-copy"
+ANNOUNCED = datetime(2026, 1, 1, tzinfo=UTC)
 MEMORY_BYTES = 256 * 1024 * 1024
 
 Step = Callable[[], Awaitable[None]]
@@ -68,6 +73,9 @@ class StoreWithAStep:
     async def get(self, uri: str) -> bytes:
         return await self.place.store.get(uri)
 
+    async def remove(self, uris: Sequence[str]) -> None:
+        await self.place.store.remove(uris)
+
 
 class Loading:
     """A dataset of the test's own, with everything to refine records into files and to load them."""
@@ -77,15 +85,19 @@ class Loading:
         self.dataset = dataset
         self._program = compile_datasets({dataset.name: dataset})[dataset.name]
         self._numbers = itertools.count(1)
+        self._raw: tuple[str, datetime] | None = None
 
     async def refined(self, *records: object) -> list[File]:
         """The refined files of one raw file that holds these records; later calls are of later arrivals."""
         number = next(self._numbers)
         arrived = self._place.clock.now() + timedelta(seconds=number)
+        return await self._refined(f"{arrived:%Y%m%dT%H%M%S}000Z-{number:016x}", arrived, *records)
+
+    async def _refined(self, batch_id: str, arrived: datetime, *records: object) -> list[File]:
         body = "\n".join(json.dumps(record) for record in records)
-        message = Message(f"m{number}", body, {}, arrived, arrived, 1, "r")
-        batch_id = f"{arrived:%Y%m%dT%H%M%S}000Z-{number:016x}"
-        uri = RAW.uri(raw_key(self.dataset.name, arrived, batch_id))
+        message = Message(f"m{batch_id}", body, {}, arrived, arrived, 1, "r")
+        moment = datetime.strptime(batch_id[:11], "%Y%m%dT%H").replace(tzinfo=UTC)
+        uri = RAW.uri(raw_key(self.dataset.name, moment, batch_id))
         judged = judge(encode([message], "records"), uri, self._program, KEYS, MEMORY_BYTES)
         assert not judged.rejections
         return [
@@ -98,18 +110,52 @@ class Loading:
         stored = await self._place.store.put_new(uri, body)
         return File(uri, stored.etag, stored.content_length_bytes, rows)
 
+    def replayed(self, old: Sequence[File]) -> "Loading":
+        """The same dataset under another definition, about to refine the raw file of these files again."""
+        again = Loading(self._place, replace(self.dataset, definition="f" * 12))
+        again._raw = (old[0].uri.rpartition("/")[2].partition(".")[0], self._place.clock.now())
+        return again
+
+    async def refined_again(self, *records: object) -> list[File]:
+        """The refined files of the replayed raw file."""
+        assert self._raw is not None
+        return await self._refined(*self._raw, *records)
+
+    def replay(self, new: Sequence[File], old: Sequence[File]) -> Unit:
+        """What the replay's notice asks for."""
+        assert self._raw is not None
+        batch_id = self._raw[0]
+        moment = datetime.strptime(batch_id[:11], "%Y%m%dT%H").replace(tzinfo=UTC)
+        raw_file = RAW.uri(raw_key(self.dataset.name, moment, batch_id))
+        replaces = Replaces(raw_file, tuple(file.uri for file in old))
+        return Unit(tuple(new), ANNOUNCED + timedelta(hours=1), replaces)
+
     async def load(self, *files: File, step: Step = _nothing) -> Committed:
         """One load transaction."""
-        commit = self.commit(step)
-        return await commit.run(Group(self.dataset, self.dataset.stored_columns, files, f"group-{files[0].rows}"))
+        return await self.load_units(*(Unit((file,), ANNOUNCED) for file in files), step=step)
 
-    def commit(self, step: Step = _nothing) -> Commit:
+    async def load_units(self, *units: Unit, step: Step = _nothing) -> Committed:
+        """The same for units as they are."""
+        return await self.commit(step).run(self.group(*units))
+
+    def group(self, *units: Unit) -> Group:
+        """All of them in one COPY."""
+        return Group(self.dataset, self.dataset.stored_columns, units, f"g-{len(units)}")
+
+    def commit(self, step: Step = _nothing, warehouse: Warehouse | None = None) -> Commit:
         """The transaction's runner, as `wiring.py` builds it."""
         means = Means(
             StoreWithAStep(self._place, step), InlineThreads(), InlineFanOut(), self._place.clock, lambda _: None
         )
         statements = Statements.load(PROJECT / "sql" / "statements" / "load.sql", expected=STATEMENTS)
-        return Commit(statements, warehouse=self._place.warehouse, refined=REFINED, role=ROLE, means=means)
+        stage = Stage(statements, refined=REFINED, role=ROLE, means=means)
+        reached = warehouse or self._place.warehouse
+        return Commit(statements, warehouse=reached, stage=stage, large_strings=False, means=means)
+
+    def reasons(self) -> Reasons:
+        """Who asks the warehouse why."""
+        statements = Statements.load(PROJECT / "sql" / "statements" / "load.sql", expected=STATEMENTS)
+        return Reasons(statements, self._place.warehouse)
 
     async def event_ids(self) -> list[str]:
         """What the table holds, sorted."""
@@ -140,6 +186,20 @@ async def hourly(place: Place, tmp_path: Path, numbers: Iterator[int]) -> Loadin
     return await _prepared(place, tmp_path, f"hourly_{next(numbers)}", 'partition = "hour"\n' + DEFINITION)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def versioned(place: Place, tmp_path: Path, numbers: Iterator[int]) -> Loading:
+    """The same, where the higher `amount` stays."""
+    required = DEFINITION.replace('type = "integer"', 'type = "integer"\nrequired = true')
+    given = f'on_duplicate = "replace"\nversion = "amount"\n{required}'
+    return await _prepared(place, tmp_path, f"versioned_{next(numbers)}", given)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def windowed(place: Place, tmp_path: Path, numbers: Iterator[int]) -> Loading:
+    """The same, where duplicates are looked for three days around."""
+    return await _prepared(place, tmp_path, f"windowed_{next(numbers)}", "duplicate_window_days = 3\n" + DEFINITION)
+
+
 async def _prepared(place: Place, directory: Path, name: str, definition: str) -> Loading:
     (directory / f"{name}.toml").write_text(definition)
     dataset = load_datasets(directory)[name]
@@ -153,7 +213,7 @@ async def test_the_rows_of_all_files_are_inserted_as_they_were_refined(loading: 
         *await loading.refined(event(3, amount=None)),
     ]
     done = await loading.load(*files)
-    assert done == Committed(files=3, known_files=0, rows=3, inserted=3)
+    assert done == Committed(files=3, known_files=0, rows=3, inserted=3, replaced=0)
     assert await loading.figures(*files) == [(1, 1, 0)] * 3
     rows = await place.rows(loading.dataset)
     assert [(row["event_id"], row["amount"]) for row in rows] == [("e001", -5), ("e002", 7), ("e003", None)]
@@ -171,7 +231,7 @@ async def test_a_record_twice_in_a_group_is_inserted_once_and_the_first_that_arr
 ) -> None:
     [early] = await loading.refined(event(1, amount=1), event(1, amount=1), event(2, amount=1))
     [late] = await loading.refined(event(2, amount=2), event(3, amount=2))
-    assert await loading.load(late, early) == Committed(files=2, known_files=0, rows=5, inserted=3)
+    assert await loading.load(late, early) == Committed(files=2, known_files=0, rows=5, inserted=3, replaced=0)
     assert await loading.figures(early, late) == [(3, 2, 1), (2, 1, 1)]
     rows = await place.rows(loading.dataset)
     assert [(row["event_id"], row["amount"]) for row in rows] == [("e001", 1), ("e002", 1), ("e003", 2)]
@@ -182,8 +242,8 @@ async def test_a_record_that_the_table_has_is_not_inserted_again(loading: Loadin
     [second] = await loading.refined(event(2, amount=2), event(3, amount=2))
     [third] = await loading.refined(event(1), event(2), event(3))
     await loading.load(first)
-    assert await loading.load(second) == Committed(files=1, known_files=0, rows=2, inserted=1)
-    assert await loading.load(third) == Committed(files=1, known_files=0, rows=3, inserted=0)
+    assert await loading.load(second) == Committed(files=1, known_files=0, rows=2, inserted=1, replaced=0)
+    assert await loading.load(third) == Committed(files=1, known_files=0, rows=3, inserted=0, replaced=0)
     assert await loading.figures(first, second, third) == [(2, 2, 0), (2, 1, 1), (3, 0, 3)]
     rows = await place.rows(loading.dataset)
     assert [(row["event_id"], row["amount"]) for row in rows] == [("e001", 1), ("e002", 1), ("e003", 2)]
@@ -193,8 +253,8 @@ async def test_files_that_the_ledger_knows_are_left_out(loading: Loading) -> Non
     [old] = await loading.refined(event(1))
     [new] = await loading.refined(event(2))
     await loading.load(old)
-    assert await loading.load(old) == Committed(files=0, known_files=1, rows=0, inserted=0)
-    assert await loading.load(old, new) == Committed(files=1, known_files=1, rows=1, inserted=1)
+    assert await loading.load(old) == Committed(files=0, known_files=1, rows=0, inserted=0, replaced=0)
+    assert await loading.load(old, new) == Committed(files=1, known_files=1, rows=1, inserted=1, replaced=0)
     assert await loading.figures(old, new) == [(1, 1, 0), (1, 1, 0)]
     assert await loading.event_ids() == ["e001", "e002"]
 
@@ -215,7 +275,7 @@ async def test_rows_are_counted_for_the_file_of_their_hour(hourly: Loading) -> N
     files = await hourly.refined(*records, records[1])
     assert [file.rows for file in files] == [1, 2, 1, 1]
     done = await hourly.load(*files)
-    assert done == Committed(files=4, known_files=0, rows=5, inserted=4)
+    assert done == Committed(files=4, known_files=0, rows=5, inserted=4, replaced=0)
     assert await hourly.figures(*files) == [(1, 1, 0), (2, 1, 1), (1, 1, 0), (1, 1, 0)]
 
 
@@ -283,6 +343,66 @@ async def test_cancelling_in_the_middle_leaves_nothing_and_frees_the_lock(loadin
         await task
     assert await loading.figures() == []
     assert (await loading.load(file)).inserted == 1
+
+
+async def amounts(loading: Loading, place: Place) -> list[tuple[str, int]]:
+    return [(row["event_id"], row["amount"]) for row in await place.rows(loading.dataset)]
+
+
+async def test_the_higher_version_stays_and_of_equals_the_one_that_is_there(versioned: Loading, place: Place) -> None:
+    first = await versioned.refined(event(1, amount=5), event(2, amount=5), event(3, amount=5, day=2))
+    await versioned.load(*first)
+    later = await versioned.refined(
+        event(1, amount=4), event(2, amount=6), event(2, amount=7), event(3, amount=5), event(4, amount=0)
+    )
+    assert await versioned.load(*later) == Committed(files=1, known_files=0, rows=5, inserted=1, replaced=1)
+    assert await amounts(versioned, place) == [("e001", 5), ("e002", 7), ("e003", 5), ("e004", 0)]
+
+
+async def test_a_record_is_looked_for_around_its_event_time_where_the_dataset_says_so(
+    windowed: Loading, place: Place
+) -> None:
+    await windowed.load(*await windowed.refined(event(1, day=10), event(2, day=10)))
+    within = await windowed.load(*await windowed.refined(event(1, day=13)))
+    assert within.inserted == 0
+    beyond = await windowed.load(*await windowed.refined(event(2, day=14)))
+    assert beyond.inserted == 1, "the documented cost of a window"
+    assert len(await place.rows(windowed.dataset)) == 3
+
+
+async def test_a_replay_puts_its_files_in_the_place_of_others(loading: Loading, place: Place) -> None:
+    old = await loading.refined(event(1, amount=1), event(2, amount=1, day=2))
+    kept = await loading.refined(event(3, amount=1), event(1, amount=9))
+    await loading.load(*old, *kept)
+    mended = loading.replayed(old)
+    new = await mended.refined_again(event(1, amount=2), event(4, amount=2, day=3))
+    unit = mended.replay(new, old)
+    assert await mended.load_units(unit) == Committed(files=2, known_files=0, rows=2, inserted=1, replaced=1)
+    assert await amounts(loading, place) == [("e001", 2), ("e003", 1), ("e004", 2)]
+    assert [await place.store.describe(file.uri) for file in old] == [None, None]
+    assert await mended.load_units(unit) == Committed(files=0, known_files=2, rows=0, inserted=0, replaced=0)
+    assert (await loading.load(*old, *kept)).files == 0
+    assert await amounts(loading, place) == [("e001", 2), ("e003", 1), ("e004", 2)]
+
+
+async def test_a_replay_that_is_refused_takes_nothing_away(loading: Loading, place: Place) -> None:
+    old = await loading.refined(event(1, amount=1))
+    await loading.load(*old)
+    mended = loading.replayed(old)
+    [new] = await mended.refined_again(event(1, amount=2))
+    with pytest.raises(RejectedError):
+        await mended.load_units(mended.replay([replace(new, rows=9)], old))
+    assert await amounts(loading, place) == [("e001", 1)]
+    assert await place.store.describe(old[0].uri) is not None
+
+
+async def test_a_replay_without_files_takes_the_rows_away(loading: Loading, place: Place) -> None:
+    old = await loading.refined(event(1, amount=1))
+    await loading.load(*old)
+    unit = loading.replayed(old).replay([], old)
+    assert await loading.load_units(unit) == Committed(files=0, known_files=0, rows=0, inserted=0, replaced=0)
+    assert await amounts(loading, place) == []
+    assert (await loading.load(*old)).known_files == 1
 
 
 @pytest.mark.stack
@@ -377,10 +497,31 @@ class TestRedshiftAlone:
         assert await loading.event_ids() == []
         with pytest.raises(RejectedError):
             await loading.load(bad)
-        explained = await loading.commit().explained(bad, raised.value)
+        assert await loading.reasons().named([Unit((one,), ANNOUNCED) for one in (good, bad)], raised.value) == [
+            Unit((bad,), ANNOUNCED)
+        ]
+        explained = await loading.reasons().explained(Unit((bad,), ANNOUNCED), raised.value)
         assert "The length of the data column x is longer than the table" in explained.sentence
         await loading.load(good)
         assert await loading.event_ids() == ["e001"]
+
+    async def test_who_waits_for_the_ledger_in_vain_is_told_who_has_it(self, loading: Loading, real: RealPlace) -> None:
+        [file] = await loading.refined(event(1))
+        impatient = WarehouseLimits(connections_max=2, statement_seconds_max=2)
+        async with (
+            real.session() as other,
+            open_warehouse(real.dsn, password=None, tls=False, limits=impatient) as warehouse,
+        ):
+            async with other.transaction():
+                await other.execute(f'LOCK TABLE acequia."load_ledger_{loading.dataset.name}"')
+                holder = other.get_server_pid()
+                with pytest.raises(ContendedError) as raised:
+                    await loading.commit(warehouse=warehouse).run(loading.group(Unit((file,), ANNOUNCED)))
+            assert f"acequia.load_ledger_{loading.dataset.name} is locked by process {holder} of user" in str(
+                raised.value
+            )
+            assert f"pg_terminate_backend({holder})" in str(raised.value)
+        assert (await loading.load(file)).inserted == 1
 
     async def test_a_session_that_is_cut_is_an_outage_and_the_next_try_loads(
         self, loading: Loading, real: RealPlace

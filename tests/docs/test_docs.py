@@ -1,7 +1,10 @@
 """The documents say what the code does: no setting, metric, code or key is missing, and none is too many."""
 
+import json
 import re
 import tomllib
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from service.core.dead_letter import MARKER
 from service.core.definitions import load_dataset
 from service.core.errors import CODES, DefinitionError
 from service.core.events import Event
+from service.core.notice import File, FileNotice, Replaces
 from service.settings import PROJECT, Settings
 from service.telemetry.metrics import Metrics
 
@@ -82,13 +86,17 @@ EVENTS: tuple[Event, ...] = (
     events.FileLanded("d", 1, 1),
     events.FileRefined("d", 1, 1, 1, 1, 1, 1.0),
     events.RecordsRejected("land", "d", "bad_json", 1),
-    events.GroupLoaded("d", 1, 1, 1, 1, 1, 1.0),
+    events.GroupLoaded("d", 1, 1, 1, 1, 1, 1, 1.0),
     events.LoadersMet("d", 2.0),
     events.WorkFailed("land", "setup", "", 1.0),
     events.LayerPaused("land", ""),
     events.MessagesReleased("land", 1),
     events.SettlementFailed("land", "delete", 1),
     events.ClaimsExpired("land", 1),
+    events.ShieldFailed("no"),
+    events.DatasetPaused("refine", "d", "why"),
+    events.DatasetResumed("refine", "d"),
+    events.MessagesDeferred("refine", "d", 1),
 )
 
 
@@ -155,3 +163,11 @@ def test_the_example_definition_is_a_definition(tmp_path: Path) -> None:
     given: dict[str, Any] = tomllib.loads(example[1])
     (tmp_path / "example.toml").write_text(example[1], encoding="utf-8")
     assert len(load_dataset(tmp_path / "example.toml").columns) == len(given["column"])
+
+
+def test_every_field_of_a_file_notice_is_documented_and_none_too_many() -> None:
+    notice = FileNotice("d", "raw", [], [], "b", "", datetime(2026, 1, 1, tzinfo=UTC), Replaces("s3://raw/f", ()))
+    section = (DOCS / "formats.md").read_text(encoding="utf-8").split("\n## File notice")[1]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(json.loads(notice.to_json()))
+    named = set(re.findall(r"`(\w+)`", section))
+    assert {field.name for kind in (File, Replaces) for field in fields(kind)} <= named

@@ -10,9 +10,10 @@ class Crash(BaseException):
 
 @dataclass
 class Journal:
-    """Effects in order, each as `where verb detail`. `before` may raise to arrange a fault."""
+    """Effects in order, each as `where verb detail`, and what each was done to. `before` may raise: a fault."""
 
     effects: list[str] = field(default_factory=list)
+    details: list[list[str]] = field(default_factory=list)
     before: Callable[[str], None] = lambda _: None
     after: Callable[[str], None] = lambda _: None
 
@@ -25,11 +26,14 @@ class _Act:
     def __init__(self, journal: Journal, effect: str) -> None:
         self._journal = journal
         self._effect = effect
+        self._details: list[str] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> list[str]:
         self._journal.before(self._effect)
+        return self._details
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
             self._journal.effects.append(self._effect)
+            self._journal.details.append(self._details)
             self._journal.after(self._effect)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from tests.fakes.journal import Journal
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGES_A_RECEIVE = 10
+INFLIGHT_MAX = 120_000
+"""AWS: quotas of a standard queue. Beyond it a long poll brings nothing, and says nothing."""
 
 
 @dataclass
@@ -36,6 +39,14 @@ class FakeQueue:
         self._handed_out: set[str] = set()
         self._numbers = itertools.count(1)
         self._arrived = asyncio.Event()
+        self._deleted: list[_Stored] = []
+        self.sent: dict[str, Outgoing] = {}
+        """Everything that was ever sent here."""
+        self.disorder: random.Random | None = None
+        """In which order messages come; None keeps that of sending."""
+        self.inflight_max = INFLIGHT_MAX
+        self.dead: tuple[FakeQueue, int] | None = None
+        """Where SQS itself moves what was received so often."""
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -54,8 +65,48 @@ class FakeQueue:
         """What a producer sends: no effect of ours."""
         for outgoing in messages:
             message_id = f"{self.name}-{next(self._numbers)}"
-            self._stored[message_id] = _Stored(message_id, outgoing, _now())
+            visible_at = asyncio.get_running_loop().time() + outgoing.delay_seconds if outgoing.delay_seconds else 0.0
+            self._stored[message_id] = _Stored(message_id, outgoing, _now(), visible_at)
+            self.sent[message_id] = outgoing
         self._arrived.set()
+
+    def redrive(self, source: "FakeQueue") -> int:
+        """Move everything back to a source queue, where each is a new message with a new id (AWS: redrive)."""
+        moved = [stored.outgoing for stored in self._stored.values()]
+        self._stored.clear()
+        source.put(*moved)
+        return len(moved)
+
+    def expire(self, receipts: Sequence[str]) -> None:
+        """End the visibility of these early: others may have their messages now."""
+        for stored in self._owned(receipts):
+            stored.visible_at = asyncio.get_running_loop().time()
+
+    def double(self) -> bool:
+        """Have one message that somebody holds come again; whether there is one."""
+        now = asyncio.get_running_loop().time()
+        for stored in self._stored.values():
+            if stored.visible_at > now:
+                stored.visible_at = now
+                self._arrived.set()
+                return True
+        return False
+
+    def undelete(self) -> bool:
+        """Have the message that was deleted last come again (AWS: ReceiveMessage may); whether there is one."""
+        if not self._deleted:
+            return False
+        stored = self._deleted.pop()
+        stored.visible_at = 0.0
+        self._stored[stored.message_id] = stored
+        self._arrived.set()
+        return True
+
+    def take(self) -> list[str]:
+        """Everything, gone from the queue: for a test to look at and put back as it likes."""
+        bodies = self.bodies
+        self._stored.clear()
+        return bodies
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
         """Up to ten visible messages; waits for the first, like a long poll."""
@@ -64,7 +115,7 @@ class FakeQueue:
         until = loop.time() + wait_seconds
         while not (found := self._visible(loop.time())) and loop.time() < until:
             self._arrived.clear()
-            soonest = min((s.visible_at for s in self._stored.values()), default=until)
+            soonest = min((s.visible_at for s in self._stored.values() if s.visible_at > loop.time()), default=until)
             try:
                 async with asyncio.timeout_at(max(min(soonest, until), loop.time() + 0.001)):
                     await self._arrived.wait()
@@ -74,28 +125,48 @@ class FakeQueue:
 
     async def delete(self, receipts: Sequence[str]) -> list[str]:
         """Delete what the receipts still own."""
-        with self._journal.act(f"{self.name} delete {len(receipts)}"):
+        with self._journal.act(f"{self.name} delete {len(receipts)}") as done:
             for stored in self._owned(receipts):
                 del self._stored[stored.message_id]
+                self._deleted.append(stored)
+                done.append(stored.message_id)
+            self._arrived.set()
         return self._strange(receipts)
 
     async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
         """Change visibility; on a receipt that has expired it says OK and does nothing, as SQS does."""
-        with self._journal.act(f"{self.name} hide {len(receipts)} for {seconds}"):
+        with self._journal.act(f"{self.name} hide {len(receipts)} for {seconds}") as done:
             now = asyncio.get_running_loop().time()
             for stored in self._owned(receipts):
                 if stored.visible_at > now:
                     stored.visible_at = now + seconds
+                    done.append(stored.message_id)
             self._arrived.set()
         return self._strange(receipts)
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Take all messages."""
-        with self._journal.act(f"{self.name} send {len(messages)}"):
+        with self._journal.act(f"{self.name} send {len(messages)}") as done:
+            known = len(self.sent)
             self.put(*messages)
+            done.extend(list(self.sent)[known:])
 
     def _visible(self, now: float) -> list[_Stored]:
-        return [stored for stored in self._stored.values() if stored.visible_at <= now][:MESSAGES_A_RECEIVE]
+        self._bury(now)
+        found = [stored for stored in self._stored.values() if stored.visible_at <= now]
+        room = self.inflight_max - (len(self._stored) - len(found))
+        if self.disorder is not None:
+            self.disorder.shuffle(found)
+        return found[: max(0, min(room, MESSAGES_A_RECEIVE))]
+
+    def _bury(self, now: float) -> None:
+        """Move away what was received too often."""
+        if self.dead is None:
+            return
+        queue, receives_max = self.dead
+        for stored in [s for s in self._stored.values() if s.visible_at <= now and s.receives >= receives_max]:
+            del self._stored[stored.message_id]
+            queue.put(stored.outgoing)
 
     def _hand_out(self, stored: _Stored, visible_at: float) -> Message:
         stored.visible_at = visible_at

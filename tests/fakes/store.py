@@ -1,6 +1,7 @@
 """S3 in memory, for the `ObjectStore` port."""
 
 import hashlib
+from collections.abc import Sequence
 
 from service.core.errors import RejectedError
 from service.core.ports import Stored
@@ -16,9 +17,11 @@ class FakeStore:
 
     async def put_new(self, uri: str, body: bytes) -> Stored:
         """Store, or describe what lies there."""
-        with self._journal.act(f"put {_short(uri)}"):
+        with self._journal.act(f"put {_short(uri)}") as done:
+            new = uri not in self.objects
             kept = self.objects.setdefault(uri, body)
-        return Stored(uri, hashlib.md5(kept).hexdigest(), len(kept))
+            done.extend([uri, hashlib.md5(kept).hexdigest()])
+        return Stored(uri, hashlib.md5(kept).hexdigest(), len(kept), new)
 
     async def describe(self, uri: str) -> Stored | None:
         """What lies there."""
@@ -32,6 +35,13 @@ class FakeStore:
         if uri not in self.objects:
             raise RejectedError("missing_object", "nothing lies at the object's address")
         return self.objects[uri]
+
+    async def remove(self, uris: Sequence[str]) -> None:
+        """Remove what lies there, one at a time."""
+        for uri in uris:
+            with self._journal.act(f"remove {_short(uri)}") as done:
+                self.objects.pop(uri, None)
+                done.append(uri)
 
 
 def _short(uri: str) -> str:

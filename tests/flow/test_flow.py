@@ -1,7 +1,10 @@
 """What the layers do to the world, and in which order."""
 
 import asyncio
+import io
 from itertools import pairwise
+
+import pyarrow.parquet as pq
 
 from service.core.errors import TransientError
 from service.core.events import BatchClosed, FileRefined, GroupLoaded, LayerPaused, LayerResumed
@@ -28,6 +31,8 @@ def test_every_durable_effect_comes_in_its_order(world: World) -> None:
         "refine delete 1",
         "warehouse columns",
         "warehouse commit",
+        "warehouse columns",
+        "warehouse commit",
         "warehouse ledger_lock",
         "warehouse ledger_known",
         "put refined _manifests/events",
@@ -35,8 +40,8 @@ def test_every_durable_effect_comes_in_its_order(world: World) -> None:
         "warehouse copy",
         "warehouse copy_count",
         "warehouse fresh_create",
-        "warehouse fresh_insert",
         "warehouse fresh_counts",
+        "warehouse fresh_insert",
         "warehouse stage_drop",
         "warehouse fresh_drop",
         "warehouse ledger_add",
@@ -121,6 +126,26 @@ def test_a_file_that_copy_refuses_costs_that_file_alone(world: World) -> None:
     assert letter["sentence"] == "the warehouse refused the data: Invalid value … for the column"
     attempts = world.journal.effects.count("warehouse copy")
     assert attempts <= 2 * 3 + 1, "halving finds one of eight in at most 2·log2(8) attempts after the first"
+
+
+def test_a_notice_tells_what_is_in_the_object_that_lay_there_already(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2))
+        await live(world, until=lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        raw = world.queues["refine"].bodies
+        await live(world, until=lambda: not len(world.queues["refine"]), layers=("refine",))
+        world.queues["load"].take()
+        [address] = [uri for uri in world.store.objects if uri.startswith("s3://refined/events/")]
+        sink = io.BytesIO()
+        pq.write_table(pq.read_table(io.BytesIO(world.store.objects[address])).slice(0, 1), sink)
+        world.store.objects[address] = sink.getvalue()  # what a run with other limits would have left
+        world.queues["refine"].put(*map(Outgoing, raw))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001"]
+    assert not world.letters("load")
 
 
 def test_an_outage_costs_no_message_more_than_one_receive_and_reaches_no_dead_letter(world: World) -> None:

@@ -1,4 +1,4 @@
-"""`acequia migrate` against the stand-in: from nothing, again, with a changed definition, and what it refuses."""
+"""`acequia migrate` against the stand-in: from nothing, again, from older definitions and ledgers, and refusals."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.stack.conftest import Program, Starter
+from service.core.definitions import load_datasets
+from tests.stack.conftest import PROJECT, Program, Starter
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
@@ -28,6 +29,30 @@ name = "note"
 type = "varchar(20)"
 required = true
 """
+OLD_COLUMNS = "uri, etag, row_count, inserted, duplicate, replaced, bytes, group_id, loaded_at"
+OLD_LEDGER = """
+CREATE TABLE acequia.load_ledger_{dataset} (
+  uri varchar(1024) NOT NULL ENCODE zstd,
+  etag varchar(128) NOT NULL ENCODE zstd,
+  row_count bigint NOT NULL ENCODE az64,
+  inserted bigint NOT NULL ENCODE az64,
+  duplicate bigint NOT NULL ENCODE az64,
+  replaced bigint NOT NULL ENCODE az64,
+  bytes bigint NOT NULL ENCODE az64,
+  group_id varchar(64) NOT NULL ENCODE zstd,
+  loaded_at timestamp NOT NULL ENCODE raw
+) DISTSTYLE AUTO COMPOUND SORTKEY (loaded_at)
+"""
+OLD_ROW = """
+INSERT INTO acequia.load_ledger_{dataset}
+VALUES ('s3://refined/{dataset}', 'e', 3, 2, 1, 0, 99, 'g', '2024-03-04 12:00:00')
+"""
+OLD_VIEW = """
+CREATE VIEW acequia.load_ledger AS
+SELECT 'gone' AS dataset, {columns} FROM acequia.load_ledger_gone
+UNION ALL SELECT 'things' AS dataset, {columns} FROM acequia.load_ledger_things
+"""
+LATER = ("batch_id", "produced_at", "superseded_at")
 
 
 @pytest.fixture
@@ -46,8 +71,8 @@ async def test_a_table_follows_its_definition_and_a_second_run_changes_nothing(
     definition = start.directory / "defined" / "things.toml"
     assert _migrated(start, environment, definition, DEFINITION) == [
         "-- ledger of things",
-        "-- table lake.things",
         "-- view acequia.load_ledger",
+        "-- table lake.things",
     ]
     assert _migrated(start, environment, definition, DEFINITION) == []
     wider = DEFINITION.replace("varchar(10)", "varchar(30)") + MORE
@@ -58,7 +83,6 @@ async def test_a_table_follows_its_definition_and_a_second_run_changes_nothing(
     assert _migrated(start, environment, definition, wider) == [
         "-- column id of lake.things: varchar(10) to varchar(30)",
         "-- column note of lake.things",
-        "-- view acequia.load_ledger",
     ]
     found = await _columns(environment)
     assert found["id"][1] == 30
@@ -77,6 +101,62 @@ async def test_another_change_is_refused_with_what_a_person_would_run(
     assert "column note: is varchar(20), the definition says bigint" in program.text
     assert 'A person would run: ALTER TABLE "lake"."things" ADD COLUMN "note_new" bigint;' in program.text
     assert (await _columns(environment))["note"][0] == "character varying"
+
+
+async def test_a_warehouse_of_an_older_version_gets_the_errors_table_once(
+    start: Starter, environment: Mapping[str, str]
+) -> None:
+    definition = start.directory / "defined" / "things.toml"
+    _migrated(start, environment, definition, DEFINITION)
+    forgotten = "DELETE FROM acequia.schema_migrations WHERE name = '002_errors.sql'"
+    await _execute(environment, "DROP TABLE acequia.errors", forgotten)
+    assert _migrated(start, environment, definition, DEFINITION) == ["-- 002_errors.sql"]
+    assert _migrated(start, environment, definition, DEFINITION) == []
+    found = await _columns(environment, "acequia", "errors")
+    assert found["first_failed_at"] == ("timestamp without time zone", None, "NO")
+    assert {name: found[name] for name in list(found)[-3:]} == {name: AT[name] for name in list(AT)[-3:]}
+
+
+async def test_an_older_ledger_keeps_its_rows_and_gets_the_new_columns(
+    start: Starter, environment: Mapping[str, str]
+) -> None:
+    definition = start.directory / "defined" / "things.toml"
+    await _older_ledgers(environment)
+    planned = _finished(start, environment, "--dry-run", definition=definition, text=DEFINITION)
+    assert planned.process.returncode == 0, planned.text
+    gone, things = ('"acequia"."load_ledger_gone"', '"acequia"."load_ledger_things"')
+    types = ("varchar(64) ENCODE zstd", "timestamp ENCODE az64", "timestamp ENCODE az64")
+    for ledger in (gone, things):
+        for name, written in zip(LATER, types, strict=True):
+            assert f'ALTER TABLE {ledger} ADD COLUMN "{name}" {written};' in planned.lines
+    assert "DROP VIEW acequia.load_ledger;" in planned.lines
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await _ledgered(environment)
+
+    assert _migrated(start, environment, definition, DEFINITION) == [
+        *(f"-- column {name} of the ledger of gone" for name in LATER),
+        *(f"-- column {name} of the ledger of things" for name in LATER),
+        "-- view acequia.load_ledger",
+        "-- table lake.things",
+    ]
+    assert _migrated(start, environment, definition, DEFINITION) == []
+    assert await _ledgered(environment) == [
+        ("gone", "s3://refined/gone", 3, None, None, None),
+        ("things", "s3://refined/things", 3, None, None, None),
+    ]
+
+
+async def test_a_view_that_somebody_built_on_ours_is_not_taken_away(
+    start: Starter, environment: Mapping[str, str]
+) -> None:
+    definition = start.directory / "defined" / "things.toml"
+    await _older_ledgers(environment)
+    await _execute(environment, "CREATE VIEW acequia.mine AS SELECT uri FROM acequia.load_ledger")
+    program = _finished(start, environment, definition=definition, text=DEFINITION)
+    assert program.process.returncode == 2, program.text
+    assert "ledger_view_drop" in program.text
+    await _execute(environment, "DROP VIEW acequia.mine")
+    assert _migrated(start, environment, definition, DEFINITION)[0] == "-- view acequia.load_ledger"
 
 
 AT = {
@@ -100,13 +180,48 @@ def _migrated(start: Starter, environment: Mapping[str, str], definition: Path, 
     return program.lines
 
 
-async def _columns(environment: Mapping[str, str]) -> dict[str, tuple[str, int | None, str]]:
-    connection = await asyncpg.connect(environment["ACEQUIA_WAREHOUSE_DSN"], statement_cache_size=0)
+async def _columns(
+    environment: Mapping[str, str], schema: str = "lake", table: str = "things"
+) -> dict[str, tuple[str, int | None, str]]:
+    connection = await _connected(environment)
     try:
         rows = await connection.fetch(
             "SELECT column_name, data_type, character_maximum_length, is_nullable FROM information_schema.columns "
-            "WHERE table_schema = 'lake' AND table_name = 'things'"
+            f"WHERE table_schema = '{schema}' AND table_name = '{table}' ORDER BY ordinal_position"
         )
     finally:
         await connection.close()
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def _older_ledgers(environment: Mapping[str, str]) -> None:
+    """Two ledgers as the first version made them, each with a row; one of them is of a dataset that is gone."""
+    statements = ["DROP VIEW acequia.load_ledger"]
+    statements += [f"DROP TABLE acequia.load_ledger_{dataset}" for dataset in load_datasets(PROJECT / "datasets")]
+    for dataset in ("gone", "things"):
+        statements += [OLD_LEDGER.format(dataset=dataset), OLD_ROW.format(dataset=dataset)]
+    await _execute(environment, *statements, OLD_VIEW.format(columns=OLD_COLUMNS))
+
+
+async def _execute(environment: Mapping[str, str], *statements: str) -> None:
+    connection = await _connected(environment)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _connected(environment: Mapping[str, str]) -> asyncpg.Connection:
+    return await asyncpg.connect(environment["ACEQUIA_WAREHOUSE_DSN"], statement_cache_size=0)
+
+
+async def _ledgered(environment: Mapping[str, str]) -> list[tuple[object, ...]]:
+    connection = await _connected(environment)
+    try:
+        rows = await connection.fetch(
+            f"SELECT dataset, uri, row_count, {', '.join(LATER)} FROM acequia.load_ledger ORDER BY dataset"
+        )
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]

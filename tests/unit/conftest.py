@@ -38,8 +38,14 @@ required = true
 def message() -> Callable[..., Message]:
     """A message of the records queue; what matters is given."""
 
-    def make(body: str = "{}", message_id: str = "m0", attributes: Mapping[str, Attribute] | None = None) -> Message:
-        return Message(message_id, body, attributes or {}, ARRIVAL, ARRIVAL, 1, f"receipt of {message_id}")
+    def make(
+        body: str = "{}",
+        message_id: str = "m0",
+        attributes: Mapping[str, Attribute] | None = None,
+        receive_count: int = 1,
+    ) -> Message:
+        receipt = f"receipt of {message_id}"
+        return Message(message_id, body, attributes or {}, ARRIVAL, ARRIVAL, receive_count, receipt)
 
     return make
 

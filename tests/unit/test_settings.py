@@ -90,6 +90,8 @@ def test_a_missing_setting_says_what_it_is_for(
         ("LAND_BATCH_SECONDS_MAX", "soon", "holds 'soon': input should be a valid number, unable to parse "),
         ("LAND_BATCH_RECORDS_MAX", "0", "holds '0': input should be greater than or equal to 1"),
         ("LAND_BATCH_BYTES_MAX", "1023", "holds '1023': input should be greater than or equal to 1024"),
+        ("SUPER_STRING_BYTES_MAX", "1023", "holds '1023': input should be greater than or equal to 1024"),
+        ("SUPER_STRING_BYTES_MAX", "16000001", "holds '16000001': input should be less than or equal to 16000000"),
         ("DRAIN_SECONDS_MAX", "0", "holds '0': input should be greater than 0"),
         ("WAREHOUSE_TLS", "maybe", "holds 'maybe': input should be 'verify' or 'off'"),
         ("LOG_LEVEL", "INFO", "holds 'INFO': input should be 'debug', 'info', 'warning' or 'error'"),
@@ -177,3 +179,89 @@ def test_limits_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ACEQUIA_VISIBILITY_SECONDS", "130")
     monkeypatch.setenv("ACEQUIA_DRAIN_SECONDS_MAX", "10.5")
     assert Settings.from_environment().visibility_seconds == 130
+
+
+SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:redshift!lake-admin-AbCdEf"
+WITHOUT_USER = "postgresql://cluster:5439/lake%20one"
+LOGINS = {
+    "secret": ("WAREHOUSE_SECRET_ARN", SECRET_ARN),
+    "iam-cluster": ("WAREHOUSE_CLUSTER", "lake"),
+    "iam-serverless": ("WAREHOUSE_WORKGROUP", "lake"),
+}
+
+
+def log_in_with(monkeypatch: pytest.MonkeyPatch, login: str, **given: str) -> None:
+    """All that the login needs, and what is given."""
+    field, value = LOGINS[login]
+    needed = {"WAREHOUSE_LOGIN": login, "WAREHOUSE_DSN": WITHOUT_USER, field: value}
+    for name, setting in (needed | given).items():
+        monkeypatch.setenv(f"ACEQUIA_{name}", setting)
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize("dsn", [WITHOUT_USER, "postgresql://unused@cluster:5439/lake%20one"])
+def test_a_login_of_aws_needs_its_own_setting_and_no_user(
+    monkeypatch: pytest.MonkeyPatch, login: str, dsn: str
+) -> None:
+    log_in_with(monkeypatch, login, WAREHOUSE_DSN=dsn)
+    settings = Settings.from_environment()
+    assert (settings.warehouse_login, settings.warehouse_database) == (login, "lake one")
+    field, _ = LOGINS[login]
+    monkeypatch.delenv(f"ACEQUIA_{field}")
+    assert complaint() == f"ACEQUIA_{field} is not set: ACEQUIA_WAREHOUSE_LOGIN = {login} needs it"
+
+
+@pytest.mark.parametrize("other", LOGINS)
+@pytest.mark.parametrize("login", ["password", *LOGINS])
+def test_the_setting_of_another_login_is_refused(monkeypatch: pytest.MonkeyPatch, login: str, other: str) -> None:
+    if login == other:
+        return
+    if login != "password":
+        log_in_with(monkeypatch, login)
+    field, value = LOGINS[other]
+    monkeypatch.setenv(f"ACEQUIA_{field}", value)
+    assert complaint() == f"ACEQUIA_{field} is set, but only ACEQUIA_WAREHOUSE_LOGIN = {other} uses it, not {login}"
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"WAREHOUSE_PASSWORD": "hush"}, "leave out ACEQUIA_WAREHOUSE_PASSWORD"),
+        ({"WAREHOUSE_DSN": "postgresql://u:hush@cluster:5439/lake"}, "leave it out of ACEQUIA_WAREHOUSE_DSN"),
+        ({"WAREHOUSE_DSN": "postgresql://cluster:5439/lake?password=hush"}, "leave it out of ACEQUIA_WAREHOUSE_DSN"),
+    ],
+)
+def test_a_password_beside_a_login_that_brings_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, login: str, given: dict[str, str], sentence: str
+) -> None:
+    log_in_with(monkeypatch, login, **given)
+    assert complaint().startswith(f"ACEQUIA_WAREHOUSE_LOGIN = {login} brings its own password: {sentence}")
+    assert "hush" not in complaint()
+
+
+@pytest.mark.parametrize("login", ["iam-cluster", "iam-serverless"])
+def test_temporary_passwords_leave_the_machine_over_tls_alone(monkeypatch: pytest.MonkeyPatch, login: str) -> None:
+    log_in_with(monkeypatch, login, WAREHOUSE_TLS="off")
+    assert complaint() == (
+        f"ACEQUIA_WAREHOUSE_TLS holds 'off', but ACEQUIA_WAREHOUSE_LOGIN = {login} needs verify: "
+        "Redshift takes temporary passwords over TLS alone"
+    )
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        monkeypatch.setenv("ACEQUIA_WAREHOUSE_DSN", f"postgresql://{host}:5439/lake")
+        assert Settings.from_environment().warehouse_tls == "off"
+
+
+def test_the_login_password_needs_a_user_in_the_dsn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACEQUIA_WAREHOUSE_DSN", WITHOUT_USER)
+    assert complaint() == "ACEQUIA_WAREHOUSE_DSN holds a secret: must be postgresql://user@host:5439/database"
+
+
+@pytest.mark.parametrize(
+    ("login", "wrong"),
+    [("secret", "redshift!lake-admin"), ("iam-cluster", "lake.abc.redshift.amazonaws.com"), ("iam-serverless", "a/b")],
+)
+def test_a_name_of_another_form_is_refused(monkeypatch: pytest.MonkeyPatch, login: str, wrong: str) -> None:
+    field, _ = LOGINS[login]
+    log_in_with(monkeypatch, login, **{field: wrong})
+    assert complaint().startswith(f"ACEQUIA_{field} holds {wrong!r}: string should match pattern")

@@ -86,6 +86,26 @@ def test_the_definition_hash_follows_the_meaning_not_the_writing(tmp_path: Path)
     assert len(first) == 12
 
 
+@pytest.mark.parametrize(
+    ("given", "version", "days"),
+    [
+        ('key = ["id"]', None, None),
+        ('key = ["id"]\non_duplicate = "keep"', None, None),
+        ('key = ["id"]\non_duplicate = "replace"\nversion = "at"', "at", None),
+        ('key = ["id"]\nduplicate_window_days = 3', None, 3),
+        ('key = ["id", "at"]', None, 0),
+        ('identity = "content"\nduplicate_window_days = 3', None, 3),
+    ],
+)
+def test_what_becomes_of_duplicates_is_the_tables_matter_and_no_other_file(
+    tmp_path: Path, given: str, version: str | None, days: int | None
+) -> None:
+    dataset = load_dataset(written(tmp_path, GOOD.replace('key = ["id"]', given)))
+    assert (dataset.version, dataset.duplicate_days) == (version, days)
+    if given.startswith('key = ["id"]'):
+        assert dataset.definition == load_dataset(written(tmp_path, GOOD)).definition
+
+
 @pytest.mark.parametrize("identity", ["content", "message"])
 def test_identity_may_be_the_content_or_the_message(tmp_path: Path, identity: str) -> None:
     dataset = load_dataset(written(tmp_path, GOOD.replace('key = ["id"]', f'identity = "{identity}"')))
@@ -103,7 +123,31 @@ def test_identity_may_be_the_content_or_the_message(tmp_path: Path, identity: st
         ('key = ["id"]', 'key = "id"', "key lists columns that have required = true"),
         ('key = ["id"]', 'key = ["card"]', "key lists columns that have required = true"),
         ('key = ["id"]', 'key = ["none"]', "key lists columns that have required = true"),
-        ('key = ["id"]', 'key = ["id"]\nkeys = 1', "'keys' is not known; use column, diststyle, event_time, "),
+        ('key = ["id"]', 'key = ["id"]\nkeys = 1', "'keys' is not known; use column, diststyle, duplicate_"),
+        ('key = ["id"]', 'key = ["id"]\non_duplicate = "last"', "on_duplicate is one of 'keep', 'replace'"),
+        ('key = ["id"]', 'key = ["id"]\nversion = "at"', 'version is for on_duplicate = "replace"'),
+        ('key = ["id"]', 'key = ["id"]\non_duplicate = "replace"', 'on_duplicate = "replace" needs version = the name'),
+        (
+            'key = ["id"]',
+            'key = ["id"]\non_duplicate = "replace"\nversion = "card"',
+            'on_duplicate = "replace" needs version = the name of a column with required = true, of type smallint, ',
+        ),
+        (
+            'key = ["id"]',
+            'key = ["id"]\non_duplicate = "replace"\nversion = 5',
+            'on_duplicate = "replace" needs version = the name of a column',
+        ),
+        (
+            'key = ["id"]',
+            'key = ["id"]\nduplicate_window_days = 0',
+            "duplicate_window_days is a whole number of days, ",
+        ),
+        ('key = ["id"]', 'key = ["id"]\nduplicate_window_days = true', "duplicate_window_days is a whole number of "),
+        (
+            'key = ["id"]',
+            'key = ["id", "at"]\nduplicate_window_days = 3',
+            "duplicate_window_days has no use here: 'at' is part of the key",
+        ),
         ('event_time = "at"', "", "event_time is missing or not text"),
         ('event_time = "at"', "event_time = 5", "event_time is missing or not text"),
         ('event_time = "at"', 'event_time = "id"', "event_time = 'id' must name a column of type timestamp with req"),

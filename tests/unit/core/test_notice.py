@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import RejectedError
-from service.core.notice import FILES_MAX, File, FileNotice
+from service.core.notice import FILES_MAX, File, FileNotice, Replaces
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
 NOTICE = FileNotice(
@@ -24,6 +24,9 @@ NOTICE = FileNotice(
 Change = Callable[[dict[str, Any]], object]
 
 
+REPLACES = Replaces("s3://raw/things/f.parquet", ("s3://refined/things/f.1.parquet",))
+
+
 def changed(change: Change) -> str:
     given = json.loads(NOTICE.to_json())
     change(given)
@@ -36,9 +39,14 @@ def refusal(body: str) -> str:
     return raised.value.code
 
 
-@pytest.mark.parametrize("replaces", [None, "s3://raw/things/f.parquet"])
-def test_a_notice_survives_the_queue(replaces: str | None) -> None:
+@pytest.mark.parametrize("replaces", [None, REPLACES, Replaces("s3://raw/things/f.parquet", ())])
+def test_a_notice_survives_the_queue(replaces: Replaces | None) -> None:
     notice = replace(NOTICE, replaces=replaces)
+    assert FileNotice.from_json(notice.to_json()) == notice
+
+
+def test_a_replay_may_leave_nothing_of_its_raw_file() -> None:
+    notice = replace(NOTICE, files=[], replaces=REPLACES)
     assert FileNotice.from_json(notice.to_json()) == notice
 
 
@@ -88,6 +96,10 @@ def test_what_is_no_notice_is_a_bad_notice(body: str) -> None:
         lambda n: n.update(produced_at="2024-03-04"),
         lambda n: n.pop("produced_at"),
         lambda n: n.update(replaces=5),
+        lambda n: n.update(replaces={"raw_file": "s3://raw/f.parquet"}),
+        lambda n: n.update(replaces={"raw_file": 5, "uris": []}),
+        lambda n: n.update(replaces={"raw_file": "s3://raw/f.parquet", "uris": [5]}),
+        lambda n: n.update(replaces={"raw_file": "s3://raw/f.parquet", "uris": ["s3://b/k"] * 1_001}),
     ],
 )
 def test_a_malformed_field_is_a_bad_notice(change: Change) -> None:

@@ -87,3 +87,26 @@ def test_finishing_keeps_what_arrived_meanwhile(message: Make) -> None:
     held.add(message(message_id="2"), Sorted("a", "2", 1, 1), 5)
     held.finished("a")
     assert (bool(held), held.due_at()) == (True, 65)
+
+
+def test_a_message_that_comes_for_the_third_time_goes_alone_and_at_once(message: Make) -> None:
+    held = gather(message, ("a", "1", 1, 0))
+    for name, receives in (("2", 2), ("3", 3), ("4", 9)):
+        held.add(message(message_id=name, receive_count=receives), Sorted("a", name, 1, 1), 0)
+    assert sealed(held) == ("a", "suspect", ["3"])
+    assert sealed(held) == ("a", "suspect", ["4"])
+    assert sealed(held) is None
+    assert sealed(held, 60) == ("a", "age", ["1", "2"])
+    assert not held
+
+
+def test_suspects_of_a_key_wait_for_its_batch_under_way_but_for_no_interval(message: Make) -> None:
+    held: Gather[str] = Gather(LIMITS, one_at_a_time=True, interval_seconds=1_000)
+    for name in ("1", "2"):
+        held.add(message(message_id=name, receive_count=3), Sorted("a", name, 1, 1), 0)
+    held.add(message(message_id="3", receive_count=3), Sorted("b", "3", 1, 1), 0)
+    assert sealed(held) == ("a", "suspect", ["1"])
+    assert sealed(held) == ("b", "suspect", ["3"])
+    assert sealed(held) is None
+    held.finished("a")
+    assert sealed(held, 1) == ("a", "suspect", ["2"])

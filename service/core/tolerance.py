@@ -1,0 +1,92 @@
+"""How much rejection is taken for bad data. Beyond it something else is wrong: a bad deployment, a changed producer.
+
+Then the dataset pauses: what would have filled a dead-letter queue goes back to its queue, to come again later. After
+each pause one piece of work is tried; when it is mostly good the dataset goes on, else it pauses again.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.core.ports import Clock
+
+WINDOW_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceLimits:
+    """Up to `rejected_max` rejected items in a row, or in ten minutes where they are more than `share_max` of all.
+
+    A share of 1 takes everything.
+    """
+
+    share_max: float
+    rejected_max: int
+    pause_seconds: float
+
+    def __post_init__(self) -> None:
+        assert 0 < self.share_max <= 1
+        assert self.rejected_max >= 1
+        assert self.pause_seconds > 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    window: deque[tuple[float, int, int]] = field(default_factory=deque)
+    run: int = 0
+    paused_until: float | None = None
+
+
+Told = Callable[[str, str | None], None]
+"""A dataset pauses, and why; or (None) goes on."""
+
+
+class Tolerance:
+    """What a layer has seen of each dataset lately."""
+
+    def __init__(self, limits: ToleranceLimits, *, clock: Clock, told: Told) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._told = told
+        self._seen: dict[str, _Seen] = {}
+
+    def paused_seconds(self, dataset: str) -> float:
+        """For how long nothing of the dataset is tried; 0 when something may be."""
+        until = self._of(dataset).paused_until
+        return 0.0 if until is None else max(0.0, until - self._clock.monotonic())
+
+    def takes(self, dataset: str, items: int, rejected: int) -> bool:
+        """Whether this much rejection is still bad data's; if not, the dataset pauses, and the work must not count."""
+        seen, now = self._of(dataset), self._clock.monotonic()
+        while seen.window and seen.window[0][0] < now - WINDOW_SECONDS:
+            seen.window.popleft()
+        if seen.paused_until is not None:
+            return self._trial(dataset, seen, items, rejected)
+        run = seen.run + rejected if rejected == items else 0
+        total = items + sum(entry[1] for entry in seen.window)
+        bad = rejected + sum(entry[2] for entry in seen.window)
+        if rejected and self._limits.share_max < 1:
+            if bad >= self._limits.rejected_max and bad > self._limits.share_max * total:
+                return self._pause(dataset, seen, f"{bad} of the last {total} were rejected")
+            if run >= self._limits.rejected_max:
+                return self._pause(dataset, seen, f"{run} in a row were rejected")
+        seen.run = run
+        seen.window.append((now, items, rejected))
+        return True
+
+    def _trial(self, dataset: str, seen: _Seen, items: int, rejected: int) -> bool:
+        if rejected > self._limits.share_max * items:
+            return self._pause(dataset, seen, f"{rejected} of {items} would be rejected still")
+        seen.window.clear()
+        seen.run = 0
+        seen.paused_until = None
+        self._told(dataset, None)
+        return True
+
+    def _pause(self, dataset: str, seen: _Seen, why: str) -> bool:
+        seen.paused_until = self._clock.monotonic() + self._limits.pause_seconds
+        self._told(dataset, why)
+        return False
+
+    def _of(self, dataset: str) -> _Seen:
+        return self._seen.setdefault(dataset, _Seen())

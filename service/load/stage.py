@@ -1,0 +1,89 @@
+"""COPY into a temporary table, and the choice of the rows that go from there into the table that analysts read."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.core.datasets import Dataset
+from service.core.errors import RejectedError
+from service.core.notice import File
+from service.core.ports import Means, Session
+from service.core.zones import Zone, manifest_key, refined_place
+from service.load.groups import Group
+from service.load.ledger import Fate, Fates, batch_of
+from service.load.places import fresh_places
+from service.load.statements import Statements, literal
+
+
+class Stage:
+    """The temporary tables of a transaction. `role` is the IAM role with which Redshift reads the refined zone."""
+
+    def __init__(self, statements: Statements, *, refined: Zone, role: str, means: Means) -> None:
+        self._statements = statements
+        self._refined = refined
+        self._role = role
+        self._means = means
+
+    async def fill(
+        self, session: Session, group: Group, files: Sequence[File], raw_files: Sequence[str], places: Mapping[str, str]
+    ) -> Fates:
+        """COPY the files and choose; returns what will become of each file's rows.
+
+        Rows of the given raw files give way to them. Raises RejectedError when the count is not what the notices say.
+        """
+        run, render = session.execute, self._statements.render
+        manifest = await self._manifest(group, files)
+        await run(render("stage_create", **places))
+        await run(render("copy", manifest=literal(manifest), role=literal(self._role), **places))
+        expected = sum(file.rows for file in files)
+        [[counted]] = await session.fetch(render("copy_count"))
+        if counted != expected:
+            raise RejectedError("load_refused", f"COPY counted {counted} rows where the notices say {expected}")
+        span = await self._span(session, group.dataset, places)
+        await run(render("fresh_create", **places, **fresh_places(group.dataset, raw_files, span)))
+        return _by_uri(files, self._refined, await session.fetch(render("fresh_counts", **places)))
+
+    async def empty(self, session: Session, places: Mapping[str, str]) -> None:
+        """Put the chosen rows into the table, and drop the temporary ones."""
+        for name in ("fresh_insert", "stage_drop", "fresh_drop"):
+            await session.execute(self._statements.render(name, **places))
+
+    async def _span(
+        self, session: Session, dataset: Dataset, places: Mapping[str, str]
+    ) -> tuple[datetime, datetime] | None:
+        if dataset.duplicate_days is None:
+            return None
+        [(earliest, latest)] = await session.fetch(self._statements.render("stage_span", **places))
+        return None if earliest is None else (earliest, latest)
+
+    async def _manifest(self, group: Group, files: Sequence[File]) -> str:
+        """Store the list that COPY reads; every file mandatory and with its length, or COPY would skip or refuse it."""
+        entries = [
+            {"url": file.uri, "mandatory": True, "meta": {"content_length": file.content_length_bytes}}
+            for file in files
+        ]
+        body = json.dumps({"entries": entries}, separators=(",", ":")).encode()
+        group_id = f"{group.group_id}-{hashlib.sha256(body).hexdigest()[:8]}"
+        stored = await self._means.store.put_new(self._refined.uri(manifest_key(group.dataset.name, group_id)), body)
+        return stored.uri
+
+
+def _by_uri(files: Iterable[File], refined: Zone, counts: Iterable[tuple[Any, ...]]) -> Fates:
+    """A row knows its raw file and its event time; together they name the refined file."""
+    found = {
+        (batch_of(raw_file), moment): (int(count), int(replacing)) for raw_file, moment, count, replacing in counts
+    }
+    places = {file.uri: refined_place(refined, file.uri) for file in files}
+    fates = {}
+    for file in files:
+        place = places[file.uri]
+        count, replacing = found.get((place.batch_id, _moment(place.partition)), (0, 0))
+        fates[file.uri] = Fate(inserted=count - replacing, replaced=replacing, duplicate=file.rows - count)
+    return fates
+
+
+def _moment(partition: str) -> str:
+    """`dt=2011-10-01/hr=09` as the statement writes it: `2011-10-01 09`."""
+    return " ".join(part.partition("=")[2] for part in partition.split("/"))

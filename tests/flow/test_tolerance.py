@@ -1,0 +1,87 @@
+"""A bad deployment rejects everything: its dataset waits, costs nothing, and goes on when it is mended."""
+
+from pathlib import Path
+
+import pytest
+
+from service.core.definitions import load_datasets
+from service.core.events import DatasetPaused, DatasetResumed, MessagesDeferred, RecordsRejected
+from tests.fakes.time import run_virtual
+from tests.fakes.world import DEFINITION, World, event, live
+
+WRONG = DEFINITION.replace('name = "amount"', 'name = "amount"\nrequired = true')
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> World:
+    """`events` with a wrong definition, and `others`."""
+    (tmp_path / "others.toml").write_text(DEFINITION)
+    (tmp_path / "events.toml").write_text(WRONG)
+    return World(load_datasets(tmp_path))
+
+
+def test_a_dataset_that_is_rejected_wholesale_waits_and_the_others_go_on(two: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        two.open()
+        for number in range(30):
+            two.send(event(number))
+        two.send(event(99), dataset="others")
+        await live(
+            two,
+            lambda: sum(isinstance(e, MessagesDeferred) for e in two.events) >= 3,
+            refine_rejected_max=20,
+            land_batch_records_max=10,
+        )
+        assert len(two.warehouse.rows("others")) == 1
+        assert len(two.letters("refine")) == 1, "what came before the limit was passed"
+        assert len(two.queues["refine"]) == 2, "the notices wait, as new messages"
+        (tmp_path / "events.toml").write_text(DEFINITION)
+        two.datasets = load_datasets(tmp_path)
+        await live(two, refine_rejected_max=20)
+
+    run_virtual(main())
+    assert len(two.rows()) == 20
+    assert sum(e.records for e in two.events if isinstance(e, RecordsRejected)) == 10
+    assert next(e.reason for e in two.events if isinstance(e, DatasetPaused)) == "20 of the last 20 were rejected"
+    assert max(two.queues["refine"].receives.values(), default=1) == 1
+
+
+def test_a_dataset_goes_on_by_itself_when_what_comes_is_good_again(two: World) -> None:
+    def has_told(kind: type[object]) -> bool:
+        return any(isinstance(e, kind) for e in two.events)
+
+    def resumed() -> bool:
+        if has_told(DatasetPaused) and not two.rows() and two.queues["refine"].take():
+            for number in range(20):
+                two.send(event(number, amount=1))
+        return has_told(DatasetResumed) and two.settled()
+
+    async def main() -> None:
+        two.open()
+        for number in range(20):
+            two.send(event(number))
+        await live(two, resumed, refine_rejected_max=20)
+
+    run_virtual(main())
+    assert len(two.rows()) == 20
+    assert not two.letters("refine")
+
+
+def test_files_that_the_warehouse_refuses_one_after_the_other_wait_likewise(two: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        two.open()
+        for number in range(6):
+            two.send(event(number), dataset="others")
+            await live(two, lambda n=number: len(two.queues["load"]) > n, layers=("land", "refine"))  # type: ignore[misc]
+        two.warehouse.refuse |= {uri for uri in two.store.objects if uri.startswith("s3://raw/")}
+        await live(two, lambda: any(isinstance(e, MessagesDeferred) for e in two.events), load_rejected_max=4)
+        assert not two.letters("load")
+        assert len(two.queues["load"]) == 6
+        two.warehouse.refuse.clear()
+        await live(two, load_rejected_max=4)
+
+    run_virtual(main())
+    assert len(two.warehouse.rows("others")) == 6
+    assert not two.letters("load")
+    assert any(isinstance(e, DatasetPaused) for e in two.events)
+    assert not any(isinstance(e, DatasetResumed) for e in two.events), "another process never knew"

@@ -1,0 +1,106 @@
+"""When rejection is taken for more than bad data."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service.core.tolerance import WINDOW_SECONDS, Tolerance, ToleranceLimits
+
+
+class Hands:
+    """A clock whose hands the test moves."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+class Watched:
+    """A tolerance with what it told."""
+
+    def __init__(self, share_max: float = 0.5) -> None:
+        self.clock = Hands()
+        self.told: list[tuple[str, str | None]] = []
+        limits = ToleranceLimits(share_max=share_max, rejected_max=100, pause_seconds=300)
+        self.tolerance = Tolerance(limits, clock=self.clock, told=lambda dataset, why: self.told.append((dataset, why)))
+
+    def takes(self, items: int, rejected: int, dataset: str = "a") -> bool:
+        return self.tolerance.takes(dataset, items, rejected)
+
+
+def test_a_few_bad_records_are_bad_records_however_large_their_share() -> None:
+    watched = Watched()
+    assert watched.takes(99, 99)
+    assert not watched.told
+
+
+def test_many_among_more_good_ones_are_bad_records_too() -> None:
+    watched = Watched()
+    assert all(watched.takes(1_000, 400) for _ in range(10))
+    assert not watched.told
+
+
+def test_a_share_above_the_limit_pauses_the_dataset_and_what_tipped_it_does_not_count() -> None:
+    watched = Watched()
+    assert watched.takes(100, 0)
+    assert watched.takes(100, 90)
+    assert not watched.takes(100, 90)
+    assert watched.told == [("a", "180 of the last 300 were rejected")]
+    assert watched.tolerance.paused_seconds("a") == 300
+    assert watched.tolerance.paused_seconds("b") == 0
+
+
+def test_a_run_of_nothing_but_rejections_pauses_it_whatever_came_before() -> None:
+    watched = Watched()
+    assert watched.takes(1_000_000, 0)
+    assert watched.takes(60, 60)
+    assert not watched.takes(60, 60)
+    assert watched.told == [("a", "120 in a row were rejected")]
+
+
+def test_one_good_record_ends_a_run() -> None:
+    watched = Watched()
+    assert watched.takes(1_000_000, 0)
+    assert all(watched.takes(60, 60) and watched.takes(60, 59) for _ in range(20))
+
+
+def test_what_is_long_past_does_not_count() -> None:
+    watched = Watched()
+    for _ in range(10):
+        assert watched.takes(120, 70) is watched.takes(1, 0)
+        watched.clock.at += WINDOW_SECONDS + 1
+    assert not watched.told
+
+
+@pytest.mark.parametrize(("rejected", "goes_on"), [(5, True), (6, False)])
+def test_after_the_pause_one_piece_of_work_decides(rejected: int, *, goes_on: bool) -> None:
+    watched = Watched()
+    assert not watched.takes(100, 100)
+    watched.clock.at += 299
+    assert watched.tolerance.paused_seconds("a") == 1
+    watched.clock.at += 1
+    assert watched.tolerance.paused_seconds("a") == 0
+    assert watched.takes(10, rejected) is goes_on
+    assert (watched.told[-1] == ("a", None)) is goes_on
+    assert (watched.tolerance.paused_seconds("a") == 0) is goes_on
+
+
+def test_a_dataset_that_goes_on_begins_anew() -> None:
+    watched = Watched()
+    assert not watched.takes(100, 100)
+    watched.clock.at += 300
+    assert watched.takes(10, 0)
+    assert watched.takes(99, 99)
+
+
+def test_a_share_of_one_takes_everything() -> None:
+    watched = Watched(share_max=1)
+    assert all(watched.takes(1_000, 1_000) for _ in range(50))
