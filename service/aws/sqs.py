@@ -14,7 +14,7 @@ from service.aws.clients import AwsClient
 from service.aws.faults import aws_faults
 from service.core.errors import SetupError, TransientError
 from service.core.model import Attribute, Message, Outgoing
-from service.core.ports import Clock, FanOut
+from service.core.ports import Clock, Depth, FanOut
 
 T = TypeVar("T")
 
@@ -66,6 +66,15 @@ class SqsQueue:
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Send in batches, side by side; raises unless every message was taken."""
         await self._fan_out.run(self._send(batch) for batch in _batches(messages))
+
+    async def depth(self) -> Depth:
+        """What SQS says about the queue; all its counts are approximate."""
+        names = {"ApproximateNumberOfMessages": 0, "ApproximateNumberOfMessagesNotVisible": 0}
+        with aws_faults("sqs", f"read the depth of {self.name}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                answer = await self._calls.get_queue_attributes(QueueUrl=self._url, AttributeNames=[*names])
+        waiting, in_flight = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
+        return Depth(waiting, in_flight)
 
     async def _delete(self, receipts: Sequence[str]) -> list[str]:
         entries = [{"Id": str(n), "ReceiptHandle": receipt} for n, receipt in enumerate(receipts)]

@@ -2,7 +2,8 @@
 
 A *pile* is what waits for one key (a dataset). It closes for a reason: `records` (as many as allowed; files, where the
 items are files), `bytes`, `age` (of its first item, so an idle hour never makes the next item leave alone), `memory`
-(the process holds as much as it may) or `drain` (we are stopping). What came back too often goes alone, as `suspect`.
+(the process holds as much as it may), `crowd` (the queue has too many messages in flight) or `drain` (we are stopping).
+What came back too often goes alone, as `suspect`.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
-Reason = Literal["records", "bytes", "age", "memory", "drain", "suspect"]
+Reason = Literal["records", "bytes", "age", "memory", "crowd", "drain", "suspect"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,15 @@ class MessagesReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCrowded:
+    """The queue hands out nothing although it holds a backlog: too much is in flight, so batches close sooner."""
+
+    layer: str
+    waiting: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchClosed:
     """A batch was sealed, and why."""
 
@@ -203,6 +212,7 @@ class ServiceStopped:
 
 Event = (
     MessagesReceived
+    | QueueCrowded
     | BatchClosed
     | BatchFinished
     | FileLanded

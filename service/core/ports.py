@@ -49,6 +49,14 @@ class FanOut(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many messages a queue holds, about: those to be had, and those that somebody has."""
+
+    waiting: int
+    in_flight: int
+
+
 class Queue(Protocol):
     """One SQS queue. Every call raises TransientError when it cannot be reached, SetupError when it must not be."""
 
@@ -71,6 +79,10 @@ class Queue(Protocol):
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Send all of them. Raises when even one was not taken; those taken before stay sent."""
+        ...
+
+    async def depth(self) -> Depth:
+        """How full the queue is, for all processes together; a minute old at worst, and never exact."""
         ...
 
 

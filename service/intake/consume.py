@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from service.core.batching import BatchLimits
 from service.core.dead_letter import rejected_message
@@ -22,6 +22,7 @@ from service.core.ports import Clock, Emit, Letters, Queue
 from service.core.retry import Backoff
 from service.intake.budget import Budget
 from service.intake.busy import Busy
+from service.intake.crowd import Crowd
 from service.intake.gather import Gather
 from service.intake.inflight import Inflight, give_back
 from service.intake.trouble import Trouble
@@ -89,6 +90,7 @@ class Intake(Generic[T]):
             layer.name, queues.work, visibility_seconds=limits.visibility_seconds, clock=clock, emit=emit
         )
         budget.include(self._inflight)
+        self._crowd = Crowd(layer.name, queues.work, clock=clock, emit=emit)
         self._draining = asyncio.Event()
         self._trouble = Trouble(layer.name, backoff=limits.backoff, draining=self._draining, clock=clock, emit=emit)
         self._arrived = asyncio.Event()
@@ -136,6 +138,8 @@ class Intake(Generic[T]):
                 await self._trouble.wait(number, down)
                 continue
             self._trouble.over(number)
+            if not messages and await self._crowd.empty_poll():
+                self._arrived.set()
             if messages:
                 self._inflight.claim(messages, asked)
                 await self._take(messages)
@@ -186,8 +190,12 @@ class Intake(Generic[T]):
 
     def _seal(self, *, idle: bool) -> Batch[T] | None:
         stuck = idle and not self._trouble and not self._room()
-        sealed = self._gather.seal(self._clock.monotonic(), drain=self._received_all, pressure=stuck)
+        hurry: Literal["drain", "memory", "crowd"] | None = None
+        if self._received_all or stuck or self._crowd.close_sooner:
+            hurry = "drain" if self._received_all else "memory" if stuck else "crowd"
+        sealed = self._gather.seal(self._clock.monotonic(), hurry=hurry)
         if sealed is None:
+            self._crowd.close_sooner = False
             return None
         key, reason, waiting = sealed
         size_bytes = sum(one.size_bytes for one in waiting)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from service.core.batching import BatchLimits, Pile, Reason, Waiting
 from service.core.model import Held, Message, Sorted
@@ -40,9 +40,12 @@ class Gather(Generic[T]):
         else:
             self._piles.setdefault(item.key, Pile(self._limits)).add(waiting)
 
-    def seal(self, now: float, *, drain: bool, pressure: bool) -> tuple[str, Reason, list[Waiting[Held[T]]]] | None:
+    def seal(
+        self, now: float, *, hurry: Literal["drain", "memory", "crowd"] | None
+    ) -> tuple[str, Reason, list[Waiting[Held[T]]]] | None:
         """The next batch that should close at this moment, or None. Its key is busy until `finished` is called.
 
+        In a hurry the largest pile closes, for that reason, when no pile has one of its own.
         Suspects go first, and wait for no interval: otherwise many of them would take for ever.
         """
         for position, (key, waiting) in enumerate(self._suspects):
@@ -52,12 +55,12 @@ class Gather(Generic[T]):
                 return key, "suspect", [waiting]
         for key, pile in self._ready():
             reason = pile.reason(now)
-            if reason is not None and (drain or now >= self._not_before.get(key, now)):
+            if reason is not None and (hurry == "drain" or now >= self._not_before.get(key, now)):
                 return self._take(key, reason, now)
-        if not drain and not pressure:
+        if hurry is None:
             return None
         largest = max(self._ready(), key=lambda entry: entry[1].size_bytes, default=None)
-        return self._take(largest[0], "drain" if drain else "memory", now) if largest else None
+        return self._take(largest[0], hurry, now) if largest else None
 
     def finished(self, key: str) -> None:
         """A batch of that key has been dealt with, one way or the other."""

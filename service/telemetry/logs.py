@@ -19,6 +19,7 @@ LEVELS: dict[type[Any], int] = {
     events.SettlementFailed: logging.WARNING,
     events.ClaimsExpired: logging.WARNING,
     events.ShieldFailed: logging.WARNING,
+    events.QueueCrowded: logging.WARNING,
     events.DatasetPaused: logging.ERROR,
     events.RecordsRejected: logging.WARNING,
 }

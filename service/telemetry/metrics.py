@@ -30,6 +30,7 @@ class Metrics:
             buckets=AGES,
             registry=registry,
         )
+        self._crowded = counter("queue_crowded", "Empty polls of a queue with a backlog or too much in flight", layer)
         self._closed = counter("batches_closed", "Batches sealed, by why they closed", [*layer, *dataset, "reason"])
         self._batch_seconds = Histogram(
             "acequia_batch_seconds",
@@ -75,6 +76,7 @@ class Metrics:
         self._draining = Gauge("acequia_draining", "1 while the process drains", registry=registry)
         self._by_event: dict[type[Any], Callable[[Any], None]] = {
             events.MessagesReceived: self._on_received,
+            events.QueueCrowded: lambda e: self._crowded.labels(e.layer).inc(),
             events.BatchClosed: lambda e: self._closed.labels(e.layer, e.dataset, e.reason).inc(),
             events.BatchFinished: self._on_finished,
             events.FileLanded: self._on_landed,

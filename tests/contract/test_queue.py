@@ -13,7 +13,7 @@ from service.aws.sqs import SqsQueue
 from service.core.clock import SystemClock
 from service.core.errors import AcequiaError, SetupError, TransientError
 from service.core.model import Attribute, Message, Outgoing
-from service.core.ports import Queue
+from service.core.ports import Depth, Queue
 from service.local.ports import HOST, free_port
 from service.runtime import PooledFanOut
 from tests.contract.places import Place, RealPlace, clients_of, sqs_queue
@@ -226,3 +226,18 @@ async def _receive(queue: Queue, count: int, *, visibility_seconds: int = LONG) 
         assert 0 < len(some) <= 10, f"only {len(received)} of {count} came"
         received += some
     return received
+
+
+async def test_the_depth_tells_what_waits_and_what_is_in_flight(queue: Queue) -> None:
+    assert await queue.depth() == Depth(0, 0)
+    await queue.send([Outgoing(str(number)) for number in range(12)])
+    held = await queue.receive(wait_seconds=1, visibility_seconds=LONG)
+    assert await queue.depth() == Depth(12 - len(held), len(held))
+    await queue.delete([message.receipt for message in held])
+    assert await queue.depth() == Depth(12 - len(held), 0)
+
+
+async def test_a_delayed_message_comes_when_its_delay_is_over(queue: Queue) -> None:
+    await queue.send([Outgoing("later", delay_seconds=1), Outgoing("now")])
+    assert [m.body for m in await queue.receive(wait_seconds=0, visibility_seconds=LONG)] == ["now"]
+    assert [m.body for m in await queue.receive(wait_seconds=3, visibility_seconds=LONG)] == ["later"]

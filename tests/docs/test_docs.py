@@ -94,6 +94,7 @@ EVENTS: tuple[Event, ...] = (
     events.SettlementFailed("land", "delete", 1),
     events.ClaimsExpired("land", 1),
     events.ShieldFailed("no"),
+    events.QueueCrowded("land", 1, 1),
     events.DatasetPaused("refine", "d", "why"),
     events.DatasetResumed("refine", "d"),
     events.MessagesDeferred("refine", "d", 1),

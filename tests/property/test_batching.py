@@ -57,7 +57,7 @@ class Driver:
 
     def seal(self, *, drain: bool, pressure: bool) -> bool:
         due = self.gather.due_at()
-        sealed = self.gather.seal(self.now, drain=drain, pressure=pressure)
+        sealed = self.gather.seal(self.now, hurry="drain" if drain else "memory" if pressure else None)
         if sealed is None:
             assert due is None or (due > self.now and not drain and not pressure)
             return False

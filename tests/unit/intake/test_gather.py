@@ -21,7 +21,7 @@ def gather(message: Make, *things: tuple[str, str, int, float], one_at_a_time: b
 def sealed(
     held: Gather[str], now: float = 0, *, drain: bool = False, pressure: bool = False
 ) -> tuple[str, str, list[str]] | None:
-    found = held.seal(now, drain=drain, pressure=pressure)
+    found = held.seal(now, hurry="drain" if drain else "memory" if pressure else None)
     return None if found is None else (found[0], found[1], [one.value.message.message_id for one in found[2]])
 
 

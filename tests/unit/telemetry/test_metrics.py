@@ -104,6 +104,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
             events.MessagesDeferred("refine", "things", 3),
             {'acequia_messages_deferred_total{dataset="things",layer="refine"}': 3},
         ),
+        (events.QueueCrowded("land", 500, 110_000), {'acequia_queue_crowded_total{layer="land"}': 1}),
         (events.ShieldFailed("ecs: no"), {"acequia_shield_failures_total": 1}),
         (events.ServiceStarted(("land",), 9100), {}),
         (events.ServiceDraining("SIGTERM", 100), {"acequia_draining": 1}),
