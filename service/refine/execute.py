@@ -37,7 +37,7 @@ SENTENCES: Mapping[Code, str] = {
     "bad_json": "the record is not one valid JSON object",
     "bad_envelope": "the body is wrapped more often than any flow does",
     "too_deep": "the record is nested deeper than 100 levels",
-    "too_large": "the compressed body expands to more than 64 MiB",
+    "too_large": "the compressed body expands to more than 24 MiB",
 }
 LONG_RECORD = Fault(
     "too_large",

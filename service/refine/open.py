@@ -21,8 +21,8 @@ from service.core.dead_letter import MARKER
 from service.core.errors import Code
 
 DEPTH_MAX = 100
-EXPANDED_BYTES_MAX = 64 * 1024 * 1024
-"""What one compressed body may become: 64 times the largest SQS message."""
+EXPANDED_BYTES_MAX = 24 * 1024 * 1024
+"""What one compressed body may become: 24 times the largest SQS message, and what expands in a tenth of a second."""
 WRAPPERS_MAX = 3
 """gzip, in EventBridge or SNS, and that out of a dead letter: deeper wrapping is nobody's flow."""
 GZIP_IN_BASE64 = "H4sI"
@@ -32,7 +32,8 @@ WRAPPER_MARKS = ('"TopicArn"', '"detail-type"', f'"{MARKER}"')
 
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-_DEEP = re.compile(r"[\[{]")
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_NO_MARK = re.compile(r"[^\[\]{}]+")
 
 
 @dataclass(slots=True)
@@ -196,8 +197,6 @@ def _all_objects(records: Iterable[str]) -> bool:
 def _fault(record: str) -> Code | None:
     if not record.startswith("{"):
         return "bad_json"
-    if len(_DEEP.findall(record)) > DEPTH_MAX and _depth(record) > DEPTH_MAX:
-        return "too_deep"
     try:
         _RAW.decode(record)
     except UnicodeError:
@@ -206,16 +205,17 @@ def _fault(record: str) -> Code | None:
         return "too_deep"
     except msgspec.DecodeError:
         return "bad_json"
-    return None
+    return "too_deep" if record.count("{") + record.count("[") > DEPTH_MAX and _deep(record) else None
 
 
-def _depth(record: str) -> int:
-    """The deepest nesting; brackets inside strings do not count."""
-    deepest = depth = 0
-    for mark in re.finditer(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', record):
-        if mark[0] in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark[0] in "]}":
-            depth -= 1
-    return deepest
+def _deep(record: str) -> bool:
+    """Whether valid JSON nests deeper than allowed: brackets in pairs, without what stands between, go level by level.
+
+    Brackets inside strings do not count.
+    """
+    marks = _NO_MARK.sub("", _STRING.sub("", record))
+    for _ in range(DEPTH_MAX):
+        marks = marks.replace("[]", "").replace("{}", "")
+        if not marks:
+            return False
+    return True

@@ -20,6 +20,7 @@ from service.core.events import Event
 from service.core.notice import File, FileNotice, Replaces
 from service.settings import PROJECT, Settings
 from service.telemetry.metrics import Metrics
+from tests.poison.table import table
 
 DOCS = PROJECT / "docs"
 SENTINEL = "no_such_key"
@@ -172,3 +173,7 @@ def test_every_field_of_a_file_notice_is_documented_and_none_too_many() -> None:
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(json.loads(notice.to_json()))
     named = set(re.findall(r"`(\w+)`", section))
     assert {field.name for kind in (File, Replaces) for field in fields(kind)} <= named
+
+
+def test_the_poison_table_is_the_corpus() -> None:
+    assert (DOCS / "poison.md").read_text(encoding="utf-8").endswith(table() + "\n")

@@ -1,0 +1,19 @@
+"""Prints the table of `docs/poison.md`: `python -m tests.poison.table`."""
+
+from tests.poison.corpus import CORPUS, Poison
+
+
+def row(poison: Poison) -> str:
+    """One line of the table."""
+    loaded = "loaded" if poison.loaded else "holds no record: nothing happens"
+    codes = ", ".join(f"`{code}`" for code in poison.codes)
+    return f"| {poison.name} | {codes or loaded} |"
+
+
+def table() -> str:
+    """The whole table."""
+    return "\n".join(["| what comes | what becomes of it |", "| --- | --- |", *map(row, CORPUS)])
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201 (its purpose)
