@@ -118,6 +118,9 @@ def redshift(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to listen, on 127.0.0.1.")] = 5439,
     directory: Annotated[Path, typer.Option(help="Where logs lie.")] = Path(".acequia-redshift"),
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Snapshot isolation instead of serializable.")] = False,
+    large_strings: Annotated[
+        bool, typer.Option("--large-strings", help="Strings of 16,000,000 bytes in SUPER and expressions.")
+    ] = False,
 ) -> None:
     """Run the stand-in for Redshift alone, for any client, until Ctrl-C."""
     isolation = Isolation.SNAPSHOT if snapshot else Isolation.SERIALIZABLE
@@ -125,7 +128,9 @@ def redshift(
     async def serve() -> int:
         place = directory.resolve()
         place.mkdir(parents=True, exist_ok=True)
-        await redshift_alone(port, s3_endpoint, directory=place, isolation=isolation, ready=_ready)
+        await redshift_alone(
+            port, s3_endpoint, directory=place, isolation=isolation, large_strings=large_strings, ready=_ready
+        )
         return 0
 
     code = 0

@@ -23,9 +23,12 @@ def scratch_directory(prefix: str, place: Path | None = None) -> Iterator[Path]:
         with (directory / f"{OWNER}.new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             Path(lock.name).rename(directory / OWNER)  # only now may others ask whether the lock is free
-            yield directory
+            try:
+                yield directory
+            finally:
+                shutil.rmtree(directory)  # under the lock: else the next run might clear it at the same time
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _clear_abandoned(prefix: str, place: Path) -> None:

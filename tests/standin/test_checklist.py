@@ -324,7 +324,8 @@ async def test_row_22_merge_refuses_two_matches_for_one_row(connection: asyncpg.
 async def test_row_23_merge_forms(connection: asyncpg.Connection, table: str) -> None:  # D; the refusals' texts U
     target, source = await merge_tables(connection, table)
     await connection.execute(f"INSERT INTO {source} VALUES (1, 5), (1, 5), (3, 5)")
-    await connection.execute(f"MERGE INTO {target} USING {source} ON {target}.k = {source}.k REMOVE DUPLICATES")
+    merge = f"MERGE INTO {target} USING {source} ON {target}.k = {source}.k REMOVE DUPLICATES"
+    assert await connection.execute(merge) == "MERGE 2"
     assert [tuple(r) for r in await connection.fetch(f"SELECT * FROM {target} ORDER BY 1")] == [(1, 5), (2, 0), (3, 5)]
     found = await refused(connection, f"MERGE INTO {target} AS t USING {source} ON t.k = {source}.k {BOTH}")
     assert found.message == 'syntax error at or near "AS"'
@@ -404,15 +405,31 @@ async def test_row_24_refused_where_redshifts_text_is_unknown(
     assert await connection.fetchval("SELECT 1") == 1
 
 
-@pytest.mark.parametrize("call", ["generate_series(1, 3)", "now()", "current_schema()"])
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize(
+    ("call", "shown"),
+    [
+        ("generate_series(1, 3)", "generate_series(integer,integer)"),
+        ("now()", "now()"),
+        ("current_schema()", "current_schema()"),
+    ],
+)
 async def test_row_25_a_function_of_the_leader_fails_on_a_users_table(
-    connection: asyncpg.Connection, table: str, call: str
+    connection: asyncpg.Connection, table: str, call: str, shown: str, protocol: str
 ) -> None:  # R
     await connection.execute(f"CREATE TABLE {table} (a int)")
     assert await connection.fetch(f"SELECT {call}")
-    found = await refused(connection, f"SELECT {call} FROM {table}")
+    notices: list[tuple[str | None, str]] = []
+    connection.add_log_listener(lambda _, message: notices.append((message.severity, message.message)))
+
+    sql = f"SELECT {call} FROM {table}"
+    found = await refused(
+        connection, sql + (" WHERE a > $1" if protocol == "extended" else ""), *([1][: protocol == "extended"])
+    )
+
     assert found.sqlstate == "0A000"
     assert found.message == "Specified types or functions (one per INFO message) not supported on Redshift tables."
+    assert notices == [("INFO", f'Function "{shown}" not supported.')]
 
 
 async def test_row_26_listagg_needs_a_users_table(connection: asyncpg.Connection, table: str) -> None:  # D

@@ -144,7 +144,7 @@ async def test_psql_works(stack: Stack, lake: Lake, table: str) -> None:
     assert process.returncode == 0, shown
     assert "1 record(s) loaded successfully" in shown
     assert "42" in shown
-    assert table in shown.split("42")[1]
+    assert f" {table} " in shown.split("42", 1)[1]
     assert " a      | bigint |" in shown.split(f'Table "public.{table}"')[1]
     assert "Triggers" not in shown
 

@@ -8,7 +8,7 @@ import asyncpg
 import pyarrow as pa
 import pytest
 
-from tests.standin.lake import Lake, count, entry, refused, row
+from tests.standin.lake import Lake, Stack, count, entry, refused, row
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 
@@ -134,7 +134,7 @@ async def test_the_same_file_twice_loads_twice(connection: asyncpg.Connection, l
 
 
 async def test_duplicates_of_a_primary_key_are_accepted(connection: asyncpg.Connection, lake: Lake, table: str) -> None:
-    await connection.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY, n int, UNIQUE (n), PRIMARY KEY (id, n))")
+    await connection.execute(f"CREATE TABLE {table} (id bigint, n int, UNIQUE (n), PRIMARY KEY (id, n))")
     file = await lake.file({"x": pa.array([1, 1]), "y": pa.array([2, 2], pa.int32())})
     await connection.execute(await lake.copy(table, file))
     await connection.execute(f"INSERT INTO {table} VALUES (1, 2)")
@@ -328,6 +328,23 @@ async def test_the_loaders_transaction_works_as_a_whole(connection: asyncpg.Conn
         await connection.execute(f"INSERT INTO {table} SELECT DISTINCT * FROM fresh")
         await connection.execute("DROP TABLE fresh")
     assert [found["id"] for found in await connection.fetch(f"SELECT id FROM {table} WHERE id > $1", 1)] == [2]
+
+
+async def test_a_copy_of_a_transaction_that_read_too_much_gets_1023(
+    connection: asyncpg.Connection, stack: Stack, lake: Lake, table: str
+) -> None:
+    await connection.execute(f"CREATE TABLE {table} (a bigint)")
+    copy = await lake.copy(table, await lake.file({"x": pa.array([1])}))
+    other = await asyncpg.connect(stack.dsn)
+    for each in (connection, other):
+        await each.execute("BEGIN")
+        assert await count(each, table) == 0
+    await connection.execute(f"{copy}; COMMIT")
+    error = await refused(other, f"{copy}; COMMIT")
+    assert (error.sqlstate, error.message) == ("XX000", "1023")
+    assert error.detail.startswith("Serializable isolation violation on xid - ")
+    await other.close()
+    assert await count(connection, table) == 1
 
 
 async def test_a_text_of_several_statements_stops_at_the_first_failure(

@@ -44,9 +44,9 @@ def test_every_way_to_give_credentials(credentials: str) -> None:
     assert read(f"COPY t FROM 's3://b/k' {credentials} PARQUET MANIFEST").table == "t"
 
 
-def test_names_stay_as_they_were_written() -> None:
+def test_names_keep_their_quotes_and_quoted_ones_lose_their_capitals() -> None:
     found = read(GOOD.replace("COPY t", 'copy "My".t (A, "b c", format)'))
-    assert (found.table, found.columns, found.shown_table) == ('"My".t', ("A", '"b c"', "format"), "t")
+    assert (found.table, found.columns, found.shown_table) == ('"my".t', ("A", '"b c"', "format"), "t")
 
 
 def test_a_literal_is_unescaped() -> None:

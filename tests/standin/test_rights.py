@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import asyncpg
+import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from tests.standin.lake import Stack, count, refused
+from tests.standin.lake import Lake, Stack, count, refused
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="session")]
 
@@ -42,7 +43,7 @@ async def test_a_schema_and_its_tables_are_closed_until_granted_to_a_group(
     await connection.execute(f"CREATE GROUP {group} WITH USER {table}_u")
     assert (await refused(analyst, f"SELECT * FROM {schema}.t")).sqlstate == "42501"
     await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO GROUP {group}")
-    assert (await refused(analyst, f"SELECT * FROM {schema}.t")).message == "permission denied for table t"
+    assert (await refused(analyst, f"SELECT * FROM {schema}.t")).message == "permission denied for relation t"
     await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO GROUP {group}")
     assert await count(analyst, f"{schema}.t") == 0
     assert (await refused(analyst, f"INSERT INTO {schema}.t VALUES (1)")).sqlstate == "42501"
@@ -61,6 +62,20 @@ async def test_a_role_is_granted_to_a_user(
     assert await count(analyst, table) == 1
     await connection.execute(f"REVOKE ROLE {table}_r FROM {table}_u")
     assert (await refused(analyst, f"SELECT * FROM {table}")).sqlstate == "42501"
+
+
+async def test_copy_needs_insert_and_no_more(
+    connection: asyncpg.Connection, analyst: asyncpg.Connection, lake: Lake, table: str
+) -> None:  # D
+    await connection.execute(f"CREATE TABLE {table} (a bigint, s varchar(3) NOT NULL, doc super)")
+    file = await lake.file({"a": pa.array([1]), "s": pa.array(["x"]), "doc": pa.array(["{}"])})
+    copy = await lake.copy(table, file, options="SERIALIZETOJSON")
+    found = await refused(analyst, copy)
+    assert (found.sqlstate, found.message) == ("42501", f"permission denied for relation {table}")
+    await connection.execute(f"GRANT INSERT ON {table} TO {table}_u")
+    await analyst.execute(copy)
+    assert await count(connection, table) == 1
+    assert (await refused(analyst, f"SELECT a FROM {table}")).sqlstate == "42501"
 
 
 async def test_default_privileges_cover_what_that_user_makes_later(

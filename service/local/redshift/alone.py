@@ -14,6 +14,7 @@ async def redshift_alone(
     *,
     directory: Path,
     isolation: Isolation,
+    large_strings: bool = False,
     ready: Callable[[str], None],
 ) -> None:
     """Serve on 127.0.0.1:`port` until cancelled, and then leave nothing but PostgreSQL's logs in `directory`.
@@ -22,7 +23,7 @@ async def redshift_alone(
     """
     async with (
         postgres(directory) as warehouse,
-        redshift_standin(port, warehouse, s3_endpoint, isolation=isolation) as dsn,
+        redshift_standin(port, warehouse, s3_endpoint, isolation=isolation, large_strings=large_strings) as dsn,
     ):
         ready(dsn)
         await asyncio.Event().wait()

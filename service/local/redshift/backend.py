@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from service.local.redshift import wire
-from service.local.redshift.refusals import ENGINE_ERROR, NOT_SUPPORTED, OWN_LIMIT, serializable_violation
+from service.local.redshift.backend_errors import CANCELLED, CANCELLED_TEXT, as_redshift
 from service.local.redshift.results import Field, Results, described
 from service.local.redshift.wire import Message, MessageReader
 
@@ -21,23 +21,21 @@ ANSWERS_MAX = 16
 _UNASKED = frozenset({b"N", b"S", b"A"})
 _DATA_EXCEPTION_CLASS = "22"
 _FAILED_ON_PURPOSE = "acequia_refusal"
-_CANCELLED = "57014"
-_SERIALIZATION_FAILURE = "40001"
-_CARDINALITY_VIOLATION = "21000"
-_NO_INPUT = "cannot accept a value of type pg_node_tree"
-_MERGED_TWICE = "MERGE command cannot affect row a second time"
 
 
 class BackendFailedError(Exception):
-    """The backend refused a statement; `message` is its ErrorResponse."""
+    """The backend refused a statement; `message` is its ErrorResponse, `own` that it is Redshift's word already."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, *, own: bool = False) -> None:
         super().__init__("The backend refused a statement.")
         self.message = message
+        self._own = own
 
     @property
     def without_values(self) -> Message:
         """The error without the fields that quote rows; the text of a data error quotes them too and is replaced."""
+        if self._own:
+            return self.message
         fields = wire.fields(self.message.body)
         sqlstate = fields.get("C", "XX000")
         if sqlstate.startswith(_DATA_EXCEPTION_CLASS):
@@ -57,7 +55,7 @@ class Backend:
         self._quiet = asyncio.Event()
         self._taken = False
         self._answers: asyncio.Queue[Message] = asyncio.Queue(ANSWERS_MAX)
-        self._refusals: dict[str, Message] = {}
+        self._refusals: dict[str, bytes] = {}
         self._refused = 0
         self._key = b""
         self._cancelled = False
@@ -90,14 +88,14 @@ class Backend:
         self._awaited += 1
         self._quiet.clear()
 
-    def failing(self, error: Message) -> str:
-        """A text that is no SQL: sent in a statement's place it fails as the statement should, and `error` is shown.
+    def failing(self, *shown: Message) -> str:
+        """A text that is no SQL: sent in a statement's place it fails as the statement should, and `shown` is sent.
 
         So the backend itself aborts the transaction, or skips to the next Sync, exactly as it always does.
         """
         self._refused += 1
         text = f"{_FAILED_ON_PURPOSE}_{self._refused}"
-        self._refusals[text] = error
+        self._refusals[text] = b"".join(message.raw for message in shown)
         return text
 
     async def send(self, data: bytes) -> None:
@@ -122,24 +120,21 @@ class Backend:
                 self._key = message.body
                 self._client.write(message.raw)
             case b"E":
-                self._client.write(self._shown_error(message).raw)
+                self._client.write(self._shown_error(message))
             case b"Z":
                 self._client.write(self._results.shown(message).raw)
                 self._settle(message)
             case _:
                 self._client.write(self._results.shown(message).raw)
 
-    def _shown_error(self, message: Message) -> Message:
-        fields = wire.fields(message.body)
-        told, sqlstate = fields.get("M", ""), fields.get("C", "")
-        if sqlstate == _SERIALIZATION_FAILURE:
-            violation = serializable_violation(self.process)
-            return wire.error(violation.sqlstate, violation.message, violation.detail)
-        if sqlstate == _CARDINALITY_VIOLATION and told.startswith(_MERGED_TWICE):
-            return wire.error(ENGINE_ERROR, "Found multiple matches to update the same tuple.")
-        if sqlstate == NOT_SUPPORTED and told == _NO_INPUT:
-            return wire.error(NOT_SUPPORTED, f"{OWN_LIMIT} A literal does not go into a SUPER here; use JSON_PARSE.")
-        return next((error for text, error in self._refusals.items() if f'"{text}"' in told), message)
+    def _shown_error(self, message: Message) -> bytes:
+        told = wire.fields(message.body).get("M", "")
+        refusal = next((shown for text, shown in self._refusals.items() if f'"{text}"' in told), None)
+        return refusal or (as_redshift(message, process=self.process) or message).raw
+
+    def _failed(self, message: Message) -> BackendFailedError:
+        translated = as_redshift(message, process=self.process)
+        return BackendFailedError(translated or message, own=translated is not None)
 
     def _settle(self, message: Message) -> None:
         self._status = message.body
@@ -196,7 +191,7 @@ class Backend:
             elif message.kind == b"E":
                 error = message
         if error is not None:
-            raise BackendFailedError(self._shown_error(error))
+            raise self._failed(error)
         return fields, rows
 
     async def copy_in(self, sql: str, chunks: AsyncGenerator[bytes, None]) -> int:
@@ -205,7 +200,7 @@ class Backend:
         Raises BackendFailedError, or what `chunks` raises; then the statement has failed in the backend too.
         """
         if self._cancelled:
-            raise BackendFailedError(wire.error(_CANCELLED, "canceling statement due to user request"))
+            raise BackendFailedError(wire.error(CANCELLED, CANCELLED_TEXT), own=True)
         await self.send(wire.query(sql).raw)
         first = await self._answers.get()
         if first.kind != b"G":
@@ -235,13 +230,13 @@ class Backend:
         answers = [message async for message in self._until_ready()]
         for message in answers:
             if message.kind == b"E":
-                raise BackendFailedError(message)
+                raise self._failed(message)
         return answers
 
     async def _failure(self, first: Message) -> BackendFailedError:
         async for _ in self._until_ready():
             pass
-        return BackendFailedError(first)
+        return self._failed(first)
 
     async def _until_ready(self) -> AsyncIterator[Message]:
         while (message := await self._answers.get()).kind != b"Z":

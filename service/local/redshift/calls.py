@@ -1,8 +1,8 @@
 """Functions that PostgreSQL writes otherwise: DATEADD, DATEDIFF, NVL, NVL2, DECODE, LISTAGG, SYSDATE and a few more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from service.local.redshift.refusals import OWN_LIMIT, not_supported
+from service.local.redshift.refusals import OWN_LIMIT, not_supported, syntax_error
 from service.local.redshift.statements import Edit, Statement
 
 # PostgreSQL has functions of these names too, which would win.
@@ -11,6 +11,10 @@ _RENAMED = {
     "JSON_EXTRACT_PATH_TEXT": "redshift.json_extract_path_text",
     "AVG": "redshift.avg",
     "VERSION": "redshift.version",
+    "CONCAT": "redshift.concat",
+    "LEFT": "redshift.left",
+    "RIGHT": "redshift.right",
+    "SPLIT_PART": "redshift.split_part",
     "NVL": "coalesce",
 }
 _WITH_DATE_PART = frozenset({"DATEADD", "DATEDIFF", "DATE_PART"})
@@ -31,17 +35,22 @@ def call_edits(statement: Statement) -> Iterator[Edit]:
             yield statement.replaced(at, at + 1, _RENAMED[word])
         elif word in _WITH_DATE_PART and statement.literal(at + 2) is None:
             yield statement.replaced(at + 2, at + 3, f"'{statement.name(at + 2)}'")
-        elif word == "NVL2":
-            yield from _nvl2(statement, at)
-        elif word == "DECODE":
-            yield from _decode(statement, at)
-        elif word == "LISTAGG":
-            yield from _listagg(statement, at)
+        elif word in _WRITTEN_ANEW:
+            yield from _WRITTEN_ANEW[word](statement, at)
 
 
 def _arguments(statement: Statement, at: int) -> list[tuple[int, int]]:
     """Where the arguments of the call at `at` begin and end."""
     return statement.parts(at + 2, statement.after_parentheses(at + 1) - 1)
+
+
+def _extract(statement: Statement, at: int) -> Iterator[Edit]:
+    if statement.word(at + 3) != "FROM":
+        raise syntax_error(statement.shown(at + 3))
+    part = statement.literal(at + 2) or statement.name(at + 2)
+    if part.lower() == "epoch":
+        return  # PostgreSQL's own keeps the fraction; what Redshift makes of one is not known
+    yield statement.replaced(at, at + 4, f"redshift.extract('{part.replace(chr(39), '')}',")
 
 
 def _nvl2(statement: Statement, at: int) -> Iterator[Edit]:
@@ -89,7 +98,7 @@ def _listagg(statement: Statement, at: int) -> Iterator[Edit]:
     end = statement.after_parentheses(order) if ordered else close + 1
     if statement.word(end) == "OVER":
         raise not_supported(f"{OWN_LIMIT} LISTAGG as a window function is not supported.")
-    yield statement.replaced(at, at + 1, "redshift.listed(string_agg")
+    yield statement.replaced(at, at + 1, "redshift.listagg(string_agg")
     yield statement.tokens[first].start, statement.tokens[first].start, "("
     delimiter = ")::text" if len(arguments) == _LISTAGG_ARGUMENTS_MAX else ")::text, ''"
     at_value_end = statement.tokens[arguments[0][1] - 1].end + 1
@@ -98,3 +107,11 @@ def _listagg(statement: Statement, at: int) -> Iterator[Edit]:
         yield statement.blanked(close, order + 1)
     last = statement.tokens[end - 1]
     yield last.end + 1, last.end + 1, ")"
+
+
+_WRITTEN_ANEW: Mapping[str, Callable[[Statement, int], Iterator[Edit]]] = {
+    "EXTRACT": _extract,
+    "NVL2": _nvl2,
+    "DECODE": _decode,
+    "LISTAGG": _listagg,
+}

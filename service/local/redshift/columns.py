@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from service.local.redshift.copy_statement import CopyStatement
-from service.local.redshift.refusals import SYNTAX_ERROR, RefusedError
-
-VARCHAR_BYTES_MAX = 65535
+from service.local.redshift.refusals import OWN_LIMIT, SYNTAX_ERROR, RefusedError, not_supported
+from service.local.redshift.statements import VARCHAR_BYTES_MAX
 
 _UNDEFINED_COLUMN = "42703"
 _LENGTH_HEAD_BYTES = 4  # PostgreSQL counts them in a declared length or precision
@@ -34,13 +33,18 @@ _DECLARED_TYPES = {"bpchar": "char", "text": "varchar"}
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A table's column. `type` is PostgreSQL's name of the type, `modifier` its declared size or -1."""
+    """A table's column.
+
+    `type` is PostgreSQL's name of the type, `modifier` its declared size or -1, `declaration` both as in CREATE TABLE.
+    """
 
     name: str
     type: str
+    declaration: str
     modifier: int
     not_null: bool
     has_default: bool
+    is_identity: bool = False
 
     @property
     def length_bytes(self) -> int:
@@ -74,7 +78,8 @@ def columns_query(table: str) -> str:
     """The query for `table_columns`; `table` is a name as the client wrote it."""
     literal = _literal(table)
     return (
-        "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, a.atthasdef "  # noqa: S608 - one quoted name
+        "SELECT a.attname, t.typname, a.atttypmod, a.attnotnull, a.atthasdef, "  # noqa: S608 - one quoted name
+        "a.attidentity <> '', pg_catalog.format_type(a.atttypid, a.atttypmod) "
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
         f"WHERE a.attrelid = E'{literal}'::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped "
         "ORDER BY a.attnum"
@@ -95,27 +100,39 @@ def table_columns(rows: list[tuple[str | None, ...]]) -> list[Column]:
         Column(
             name=str(name),
             type=str(kind),
+            declaration=str(declaration),
             modifier=int(modifier or -1),
             not_null=not_null == "t",
             has_default=default == "t",
+            is_identity=identity == "t",
         )
-        for name, kind, modifier, not_null, default in rows
+        for name, kind, modifier, not_null, default, identity, declaration in rows
     ]
 
 
 def loaded_columns(columns: list[Column], statement: CopyStatement) -> list[Column]:
-    """The columns that the file's columns go to, in the file's order. Raises RefusedError."""
+    """The columns that the file's columns go to, in the file's order. Raises RefusedError.
+
+    IDENTITY columns number the rows themselves: without a list of columns they are left out, and a list may not name
+    them. (AWS: COPY, parameters for column mapping.)
+    """
     if not statement.columns:
-        return columns
+        return [column for column in columns if not column.is_identity]
     by_name = {column.name: column for column in columns}
     names = [_folded(name) for name in statement.columns]
     for name in names:
         if name not in by_name:
             message = f'column "{name}" of relation "{statement.shown_table}" does not exist'
             raise RefusedError(_UNDEFINED_COLUMN, message)
-    if any(column.not_null and not column.has_default and column.name not in names for column in columns):
+        if by_name[name].is_identity:
+            raise not_supported(f"{OWN_LIMIT} An IDENTITY column takes values with EXPLICIT_IDS only.")
+    if any(_needs_value(column) and column.name not in names for column in columns):
         raise RefusedError(SYNTAX_ERROR, "NOT NULL column without DEFAULT must be included in column list")
     return [by_name[name] for name in names]
+
+
+def _needs_value(column: Column) -> bool:
+    return column.not_null and not column.has_default and not column.is_identity
 
 
 def takes(column: Column, kind: Any) -> bool:

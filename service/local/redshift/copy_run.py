@@ -42,12 +42,15 @@ class Backend(Protocol):
 class Loader:
     """Runs COPY for every session of one stand-in. `scratch` holds the file that is being read."""
 
-    def __init__(self, objects: Objects, *, scratch: Path, threads: Executor, log: LoadLog, faults: Faults) -> None:
+    def __init__(
+        self, objects: Objects, *, scratch: Path, threads: Executor, log: LoadLog, faults: Faults, string_bytes_max: int
+    ) -> None:
         self._objects = objects
         self._scratch = scratch
         self._threads = threads
         self._log = log
         self._faults = faults
+        self._string_bytes_max = string_bytes_max
 
     async def begun(self, statement: CopyStatement, *, user: str, session: int) -> Run:
         """A run of the statement, for one session of a user."""
@@ -84,6 +87,7 @@ class Loader:
             serialize_to_json=statement.serialize_to_json,
             fill_record=statement.fill_record,
             accept_invalid_characters=statement.accept_invalid_characters,
+            string_bytes_max=self._string_bytes_max,
         )
         target.check_options()
         entries = await self._entries(Location.of(statement.manifest))
@@ -159,10 +163,10 @@ async def _rows_in(
     if all(column.type != "super" for column in columns):
         return await backend.copy_in(f"COPY {statement.table} ({names}) {_FROM_CLIENT}", chunks)
     target = f"{statement.table} ({names})"
-    documents = ", ".join(f"NULL::jsonb AS {_quoted(column.name)}" for column in columns if column.type == "super")
-    others = ", ".join(_quoted(column.name) for column in columns if column.type != "super")
-    made = ", ".join(part for part in (others, documents) if part)
-    await backend.query(f"CREATE TEMP TABLE {_WAY_AROUND} AS SELECT {made} FROM {statement.table} WITH NO DATA")  # noqa: S608
+    made = ", ".join(
+        f"{_quoted(column.name)} {'jsonb' if column.type == 'super' else column.declaration}" for column in columns
+    )
+    await backend.query(f"CREATE TEMP TABLE {_WAY_AROUND} ({made})")
     count = await backend.copy_in(f"COPY {_WAY_AROUND} ({names}) {_FROM_CLIENT}", chunks)
     await backend.query(f"INSERT INTO {target} SELECT {names} FROM {_WAY_AROUND}; DROP TABLE {_WAY_AROUND}")  # noqa: S608
     return count

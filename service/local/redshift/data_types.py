@@ -6,17 +6,18 @@ A VARCHAR or TEXT without a length has 256 bytes, a DECIMAL without a precision 
 from collections.abc import Iterator
 
 from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported
-from service.local.redshift.statements import Edit, Statement
+from service.local.redshift.statements import VARCHAR_BYTES_MAX, Edit, Statement
 from service.local.redshift.vocabulary import CATALOGUE_TYPES, KNOWN_BUT_FORBIDDEN_TYPES, TYPES
 
-VARCHAR_BYTES_MAX = 65535
 CHAR_BYTES_MAX = 4096
 DECIMAL_DIGITS_MAX = 38
+DECIMAL_SCALE_MAX = 37
 
 _UNDEFINED_OBJECT = "42704"
 _DEFAULT_BYTES = 256
 _VARYING = frozenset({"VARCHAR", "NVARCHAR", "CHARACTER VARYING", "CHAR VARYING", "NCHAR VARYING"})
 _FIXED = frozenset({"CHAR", "CHARACTER", "NCHAR"})
+_TIMES = frozenset({"TIME", "TIMETZ", "TIMESTAMP", "TIMESTAMPTZ"})
 _UNSIZED = {"TEXT": f"varchar({_DEFAULT_BYTES})", "BPCHAR": f"char({_DEFAULT_BYTES})"}
 
 
@@ -28,6 +29,11 @@ def cast_edits(statement: Statement, at: int) -> Iterator[Edit]:
         return
     if _plain(statement, at) not in TYPES | CATALOGUE_TYPES:
         raise _no_such_type(_plain(statement, at))
+    is_max = statement.words(at + 1, 2) == ("(", "MAX")
+    if statement.word(at) in _VARYING and is_max and statement.string_bytes_max > VARCHAR_BYTES_MAX:
+        # PostgreSQL takes no length of that size; without one it cuts nothing.
+        yield statement.replaced(at, statement.after_parentheses(at + 1), "varchar")
+        return
     yield from _edits(statement, at)
 
 
@@ -41,6 +47,8 @@ def column_edits(statement: Statement, at: int, *, table: str, column: str) -> I
         raise _unsupported(table, column, plain)
     if plain not in TYPES:
         raise _no_such_type(plain)
+    if plain == "interval":
+        raise not_supported(f"{OWN_LIMIT} A column of the type INTERVAL is not supported.")
     yield from _edits(statement, at)
 
 
@@ -54,11 +62,23 @@ def _edits(statement: Statement, at: int) -> Iterator[Edit]:
         yield statement.replaced(at, after, f"varchar({bytes_max})")
     elif word in _FIXED and statement.word(at + 1) != "VARYING":
         yield statement.replaced(at, after, f"char({_size(statement, at + 2, CHAR_BYTES_MAX) if sized else 1})")
+    elif word in _TIMES and sized:
+        raise not_supported(f"{OWN_LIMIT} {word} takes no precision.")
     elif word in {"DECIMAL", "NUMERIC"}:
         if sized:
-            _size(statement, at + 2, DECIMAL_DIGITS_MAX)
+            _check_decimal(statement, at + 2)
         else:
             yield statement.replaced(at, after, "numeric(18, 0)")
+
+
+def _check_decimal(statement: Statement, at: int) -> None:
+    digits = _size(statement, at, DECIMAL_DIGITS_MAX)
+    if statement.word(at + 1) != ",":
+        return
+    scale = statement.word(at + 2)
+    if not scale.isdecimal() or int(scale) > min(digits, DECIMAL_SCALE_MAX):
+        text = f"{OWN_LIMIT} A scale must be between 0 and the precision, and at most {DECIMAL_SCALE_MAX}."
+        raise RefusedError("22023", text)
 
 
 def _size(statement: Statement, at: int, most: int) -> int:

@@ -1,23 +1,43 @@
 -- Functions that Redshift has and PostgreSQL lacks. Those that PostgreSQL has under the same name with another
 -- meaning lie in the schema redshift; the stand-in writes that name in their place.
 
+-- The stand-in tells each session at its start which strings are too long (AWS: enable_large_strings_opt_in). Redshift's
+-- text for one that is too long outside of a COPY is not known.
+CREATE OR REPLACE FUNCTION redshift.string_bytes_max() RETURNS integer LANGUAGE sql STABLE
+RETURN coalesce(nullif(current_setting('redshift.string_bytes_max', true), ''), '65535')::integer;
+
+CREATE OR REPLACE FUNCTION redshift.fitting(value text) RETURNS varchar LANGUAGE plpgsql STABLE STRICT
+AS $f$
+BEGIN
+    IF octet_length(value) > redshift.string_bytes_max() THEN
+        RAISE EXCEPTION '[stand-in] String value exceeds the max size of % bytes', redshift.string_bytes_max()
+            USING ERRCODE = 'XX000';
+    END IF;
+    RETURN value;
+END $f$;
+
+CREATE OR REPLACE FUNCTION pg_catalog.is_large_string_enabled() RETURNS bool LANGUAGE sql STABLE
+RETURN redshift.string_bytes_max() > 65535;
+
 CREATE OR REPLACE FUNCTION pg_catalog.json_parse(document varchar) RETURNS super
-LANGUAGE sql IMMUTABLE STRICT
-RETURN document::pg_catalog.jsonb;
+LANGUAGE sql STABLE STRICT
+RETURN redshift.fitting(document)::pg_catalog.jsonb;
 
 -- COPY leaves text in a SUPER column as a SUPER string; this takes the document out of it.
 CREATE OR REPLACE FUNCTION pg_catalog.json_parse(document super) RETURNS super
-LANGUAGE sql IMMUTABLE STRICT
+LANGUAGE sql STABLE STRICT
 RETURN CASE jsonb_typeof(document::jsonb)
-    WHEN 'string' THEN (document::jsonb #>> '{}')::pg_catalog.jsonb
+    WHEN 'string' THEN redshift.fitting(document::jsonb #>> '{}')::pg_catalog.jsonb
     ELSE document::pg_catalog.jsonb
 END;
 
 -- Compact, unlike PostgreSQL's own text of a jsonb: the blank after a colon or comma outside strings goes. (Members
 -- come in jsonb's order, not in the document's.) One regular expression, because analysts call this for every row.
 CREATE OR REPLACE FUNCTION redshift.json_serialize(document super) RETURNS varchar
-LANGUAGE sql IMMUTABLE STRICT
-RETURN regexp_replace(document::pg_catalog.jsonb::text, $re$("(?:[^"\\]|\\.)*")|([:,]) $re$, $to$\1\2$to$, 'g');
+LANGUAGE sql STABLE STRICT
+RETURN redshift.fitting(
+    regexp_replace(document::pg_catalog.jsonb::text, $re$("(?:[^"\\]|\\.)*")|([:,]) $re$, $to$\1\2$to$, 'g')
+);
 
 CREATE OR REPLACE FUNCTION pg_catalog.json_typeof(document super) RETURNS varchar
 LANGUAGE sql IMMUTABLE STRICT
@@ -111,10 +131,10 @@ RETURN CASE redshift.part(part)
     ELSE redshift.refuse_part(part)
 END;
 
-CREATE OR REPLACE FUNCTION redshift.listed(value text) RETURNS varchar LANGUAGE plpgsql IMMUTABLE STRICT
+CREATE OR REPLACE FUNCTION redshift.listagg(value text) RETURNS varchar LANGUAGE plpgsql STABLE STRICT
 AS $f$
 BEGIN
-    IF octet_length(value) > 65535 THEN
+    IF octet_length(value) > redshift.string_bytes_max() THEN
         RAISE EXCEPTION '[stand-in] Result size exceeds LISTAGG limit' USING ERRCODE = 'XX000';
     END IF;
     RETURN value;

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from sqlglot.tokenizer_core import TokenType
 
+from service.local.redshift.forms import check_forms
 from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, syntax_error
 from service.local.redshift.statements import Statement
 from service.local.redshift.vocabulary import (
@@ -27,6 +28,11 @@ _NO_SUCH_SYNTAX: tuple[tuple[str, ...], ...] = (
     ("FETCH",),
     ("INSERT", "OVERWRITE"),
     ("WITH", "("),
+    ("SELECT", "FROM"),
+    ("FROM", "ONLY"),
+    ("JOIN", "ONLY"),
+    ("UPDATE", "ONLY"),
+    ("SET", "("),
 )
 _REFUSED: tuple[tuple[str, ...], ...] = (
     ("FOR", "UPDATE"),
@@ -55,6 +61,10 @@ _REFUSED: tuple[tuple[str, ...], ...] = (
     ("WITH", "LOCAL"),
     ("WITH", "CASCADED"),
     ("ON", "COMMIT"),
+    ("EXCEPT", "ALL"),
+    ("INTERSECT", "ALL"),
+    ("COLLATE",),
+    ("CURRENT_CATALOG",),
 )
 _OPERATORS = frozenset(
     {"->", "->>", "#>", "#>>", "@>", "<@", "?", "?|", "?&", "&&", "@?", "@@", "^@", "#-", "@-@", "<->", "&<", "&>"}
@@ -69,6 +79,7 @@ _PRIVATE_SCHEMA = "redshift"
 def check_syntax(statement: Statement) -> None:
     """Raises RefusedError."""
     _check_aggregates(statement)
+    check_forms(statement)
     for at, token in enumerate(statement.tokens):
         word = statement.word(at)
         for words in _NO_SUCH_SYNTAX:

@@ -21,6 +21,7 @@ LOGIN_SECONDS_MAX = 10.0
 _PROTOCOL_MAJOR = 3
 _LOGIN_REFUSED = "28000"
 _WRONG_PASSWORD = "28P01"  # noqa: S105 - the SQLSTATE for one
+_STRING_SETTING = "redshift.string_bytes_max"
 _PARAMETERS = frozenset({"user", "database", "client_encoding", "application_name", "datestyle", "extra_float_digits"})
 
 
@@ -33,6 +34,7 @@ class Means:
     unloader: Unloader
     faults: Faults
     peers: set[Backend]
+    string_bytes_max: int
 
 
 async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, means: Means) -> None:
@@ -55,15 +57,18 @@ async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def _connected(startup: Startup, client: MessageReader, writer: asyncio.StreamWriter, means: Means) -> None:
     backend_reader, backend_writer = await asyncio.open_unix_connection(str(means.warehouse.socket))
     try:
-        backend_writer.write(startup.raw)
         if startup.code == wire.CANCEL_REQUEST:
+            backend_writer.write(startup.raw)
             for peer in means.peers:
                 peer.cancel(startup.raw[wire.CANCEL_KEY_START :])
         else:
+            limited = startup.with_parameter(_STRING_SETTING, str(means.string_bytes_max))
+            backend_writer.write(limited.raw)
             backend = Backend(MessageReader(backend_reader), backend_writer, writer)
             user = startup.parameters().get("user", "")
             steps = Steps(backend, writer, user=user, loader=means.loader, unloader=means.unloader)
-            await _registered(Session(client, writer, backend, steps, means.faults), backend, means.peers)
+            session = Session(client, writer, backend, steps, means.faults, string_bytes_max=means.string_bytes_max)
+            await _registered(session, backend, means.peers)
             backend_writer.write(wire.terminate().raw)
         await backend_writer.drain()
     finally:

@@ -50,5 +50,6 @@ def _without_duplicates(target: str, source: str, source_as_named: str, conditio
     """Rows that match are replaced; of equal rows in the source one arrives."""
     return (
         f"WITH replaced AS (DELETE FROM {target} USING {source_as_named} WHERE {condition}) "  # noqa: S608 - names
-        f"INSERT INTO {target} SELECT DISTINCT * FROM {source}"
+        f"MERGE INTO {target} USING (SELECT DISTINCT * FROM {source}) AS arrived ON false "
+        "WHEN NOT MATCHED THEN INSERT VALUES (arrived.*)"
     )

@@ -20,8 +20,10 @@ from service.local.redshift.columns import Column, takes
 from service.local.redshift.objects import Location
 from service.local.redshift.refusals import OWN_LIMIT, SPECTRUM_SCAN, ScanError
 
-BATCH_ROWS = 8192
-SUPER_STRING_BYTES_MAX = 65535
+BATCH_ROWS_MAX = 8192
+BATCH_BYTES_MAX = 32 * 1024 * 1024
+SUPER_BYTES_MAX = 16_384_000
+"""As the type's modifier says on the wire."""
 
 _CODE_SCAN = 15007
 _CODE_SUPER_OPTION = 8001
@@ -39,6 +41,7 @@ class Target:
     serialize_to_json: bool
     fill_record: bool
     accept_invalid_characters: bool
+    string_bytes_max: int
 
     def check_options(self) -> None:
         """Raises ScanError."""
@@ -63,12 +66,18 @@ def csv_batches(path: Path, location: Location, target: Target) -> Iterator[Batc
     try:
         with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
             _check_schema(file, location, target)
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
                 yield Batch(batch.num_rows, _csv(batch, location, target))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
         # Arrow's text may quote what it could not read.
         text = f"{OWN_LIMIT} Not a readable Parquet file. File name: {location.shown}"
         raise ScanError(_CODE_SCAN, text, file=location.uri) from None
+
+
+def _batch_rows(metadata: Any) -> int:
+    """As many rows as fill a batch on the average of the file."""
+    size_bytes = sum(int(metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups))
+    return min(max(BATCH_BYTES_MAX * int(metadata.num_rows) // max(size_bytes, 1), 1), BATCH_ROWS_MAX)
 
 
 def _check_schema(file: Any, location: Location, target: Target) -> None:
@@ -127,7 +136,7 @@ def _values(array: Any, column: Column, location: Location, target: Target) -> A
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         array = _valid_text(array, target, column, location)
     if column.type == "super":
-        return _as_json(array, column, location)
+        return _as_json(array, column, location, target.string_bytes_max)
     if column.is_text:
         _check_length(array, column, location)
         if column.type == "bpchar":
@@ -190,12 +199,24 @@ def _first_above(array: Any, bytes_max: int) -> int | None:
     return int(found[0].as_py()) if len(found) else None
 
 
-def _as_json(array: Any, column: Column, location: Location) -> Any:
+def _as_json(array: Any, column: Column, location: Location, string_bytes_max: int) -> Any:
     """Text becomes a JSON string, as SERIALIZETOJSON leaves it; what is nested becomes a document."""
-    if (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)) and _first_above(
-        array, SUPER_STRING_BYTES_MAX
-    ):
-        text = f"String value exceeds the max size of {SUPER_STRING_BYTES_MAX} bytes"
+    if any(_first_above(strings, string_bytes_max) is not None for strings in _strings(array)):
+        text = f"String value exceeds the max size of {string_bytes_max} bytes"
         raise _column_error(column, location, _CODE_STRING, text, message=text)
-    values = [None if value is None else orjson.dumps(value).decode() for value in array.to_pylist()]
-    return pa.array(values, pa.large_string())
+    values = [None if value is None else orjson.dumps(value) for value in array.to_pylist()]
+    if any(value is not None and len(value) > SUPER_BYTES_MAX for value in values):
+        text = f"{OWN_LIMIT} A SUPER value has more than {SUPER_BYTES_MAX} bytes. File name: {location.shown}"
+        raise _column_error(column, location, _CODE_STRING, text)
+    return pa.array([None if value is None else value.decode() for value in values], pa.large_string())
+
+
+def _strings(array: Any) -> Iterator[Any]:
+    """Every array of strings within the array."""
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        yield array
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        yield from _strings(array.flatten())
+    elif pa.types.is_struct(array.type):
+        for inner in array.flatten():
+            yield from _strings(inner)

@@ -20,6 +20,8 @@ class RefusedError(Exception):
     sqlstate: str
     message: str
     detail: str = ""
+    infos: tuple[str, ...] = ()
+    """Lines at the level INFO that come before the error."""
 
 
 @dataclass

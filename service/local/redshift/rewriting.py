@@ -6,18 +6,21 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 
 from service.local.redshift.calls import call_edits
+from service.local.redshift.correlations import check_correlations
 from service.local.redshift.data_types import cast_edits
 from service.local.redshift.grammar import called_functions, check_names, check_syntax
 from service.local.redshift.kinds import TAKEN_OVER, Kind, kind_of
 from service.local.redshift.merge import merge_text
 from service.local.redshift.navigation import navigation_edits
-from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported
+from service.local.redshift.refusals import NOT_SUPPORTED, OWN_LIMIT, RefusedError, not_supported
 from service.local.redshift.rights import rights_edits
-from service.local.redshift.scope import scope_of
+from service.local.redshift.scope import scope_of, tree_of
 from service.local.redshift.sessions import check_lock, setting_text, transaction_text
 from service.local.redshift.statements import Edit, Statement, statements
 from service.local.redshift.table_definitions import table_edits
+from service.local.redshift.updates import check_update
 from service.local.redshift.vocabulary import COMPUTE_ONLY, LEADER_ONLY, LEADER_ONLY_WORDS
+from service.local.redshift.windows import check_windows
 
 _LEADER_ONLY_USED = "Specified types or functions (one per INFO message) not supported on Redshift tables."
 _COMPUTE_ONLY_ALONE = "One or more of the used functions must be applied on at least one user created table."
@@ -48,7 +51,9 @@ def rewritten(statement: Statement) -> str:
     edits = list(table_edits(statement)) if kind is Kind.TABLE else []
     check_syntax(statement)
     check_names(statement)
+    check_windows(statement)
     _check_nodes(statement)
+    _check_shape(statement)
     edits += _expressions(statement)
     text = statement.edited(_outermost(edits))
     return _without_qualify(text) if _QUALIFIES in statement.words(0, len(statement)) else text
@@ -60,8 +65,8 @@ def _merge(statement: Statement) -> str:
     check_names(statement)
     if replacement is None:
         return statement.edited(_expressions(statement))
-    (delete_and_insert,) = statements(replacement)
-    return delete_and_insert.edited(_expressions(delete_and_insert))
+    (changed,) = statements(replacement, string_bytes_max=statement.string_bytes_max)
+    return changed.edited(_expressions(changed))
 
 
 def _expressions(statement: Statement) -> Iterator[Edit]:
@@ -104,9 +109,30 @@ def _check_nodes(statement: Statement) -> None:
         return
     reads_user_table = scope_of(statement).reads_user_table
     if reads_user_table and (called & LEADER_ONLY or words):
-        raise not_supported(_LEADER_ONLY_USED)
+        infos = tuple(f'Function "{shown}" not supported.' for shown in _shown_calls(statement))
+        raise RefusedError(NOT_SUPPORTED, _LEADER_ONLY_USED, infos=infos)
     if not reads_user_table and called & COMPUTE_ONLY:
         raise RefusedError("XX000", _COMPUTE_ONLY_ALONE)
+
+
+def _shown_calls(statement: Statement) -> Iterator[str]:
+    """The leader's functions with the types of their arguments, as far as those are certain: whole numbers."""
+    for at in range(len(statement)):
+        if statement.word(at) in LEADER_ONLY_WORDS and statement.word(at - 1) != ".":
+            yield f"{statement.name(at)}()"
+        elif statement.name(at) in LEADER_ONLY and statement.word(at + 1) == "(":
+            arguments = statement.parts(at + 2, statement.after_parentheses(at + 1) - 1)
+            if all(stop - first == 1 and statement.word(first).isdecimal() for first, stop in arguments):
+                yield f"{statement.name(at)}({','.join('integer' for _ in arguments)})"
+
+
+def _check_shape(statement: Statement) -> None:
+    """Queries in queries, and UPDATE with other tables, are refused where Redshift has no plan for them."""
+    words = statement.words(0, len(statement))
+    if words.count("SELECT") > 1 or (words.count("SELECT") and words[0] in {"UPDATE", "DELETE"}):
+        check_correlations(tree_of(statement), reads_user_table=scope_of(statement).reads_user_table)
+    if words[0] in {"UPDATE", "WITH"}:
+        check_update(tree_of(statement))
 
 
 def _without_qualify(text: str) -> str:

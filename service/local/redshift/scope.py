@@ -20,11 +20,18 @@ class Scope:
     reads_user_table: bool
 
 
+def tree_of(statement: Statement) -> exp.Expr | None:
+    """The statement as sqlglot reads it, None if it cannot."""
+    try:
+        return sqlglot.parse_one(statement.text(0, len(statement)), read="redshift")
+    except SqlglotError:
+        return None
+
+
 def scope_of(statement: Statement) -> Scope:
     """Raises RefusedError where the query is not understood."""
-    try:
-        tree = sqlglot.parse_one(statement.text(0, len(statement)), read="redshift")
-    except SqlglotError:
+    tree = tree_of(statement)
+    if tree is None:
         return _catalogue_scope(statement)
     defined = {node.alias.lower() for node in tree.find_all(exp.CTE)}
     tables = [table for table in tree.find_all(exp.Table) if table.name]

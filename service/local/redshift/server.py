@@ -17,12 +17,22 @@ from service.local.redshift.faults import Faults
 from service.local.redshift.load_log import LoadLog
 from service.local.redshift.login import Means, serve_client
 from service.local.redshift.objects import opened_objects
+from service.local.redshift.statements import LARGE_STRING_BYTES_MAX, VARCHAR_BYTES_MAX
 from service.local.redshift.unload_run import Unloader
 from service.local.scratch import scratch_directory
 
 CONVERSION_THREADS = 2
 
-_CATALOGUE = ("types.sql", "functions.sql", "locks.sql", "loads.sql")
+_CATALOGUE = (
+    "types.sql",
+    "functions.sql",
+    "strictness.sql",
+    "locks.sql",
+    "comparisons.sql",
+    "loads.sql",
+    "transactions.sql",
+    "table_info.sql",
+)
 
 
 class Isolation(Enum):
@@ -40,12 +50,14 @@ async def redshift_standin(
     *,
     faults: Faults | None = None,
     isolation: Isolation = Isolation.SERIALIZABLE,
+    large_strings: bool = False,
 ) -> AsyncIterator[str]:
     """Serve on 127.0.0.1:`port` and give the DSN of the role that owns the database.
 
-    COPY reads from `s3_endpoint` and UNLOAD writes to it. At the end every session is cut off and its open transaction
-    rolled back. Raises OSError if the port is taken. An error in the stand-in's own code ends that session only, and is
-    reported to the event loop's exception handler.
+    COPY reads from `s3_endpoint` and UNLOAD writes to it. `large_strings` is the parameter enable_large_strings_opt_in:
+    strings of 16,000,000 bytes in expressions and inside a SUPER, instead of 65,535. At the end every session is cut
+    off and its open transaction rolled back. Raises OSError if the port is taken. An error in the stand-in's own code
+    ends that session only, and is reported to the event loop's exception handler.
     """
     async with contextlib.AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(CONVERSION_THREADS, thread_name_prefix="standin"))
@@ -53,8 +65,11 @@ async def redshift_standin(
         log = LoadLog(await stack.enter_async_context(_prepared(warehouse, isolation)))
         objects = await stack.enter_async_context(opened_objects(s3_endpoint))
         armed = faults or Faults()
-        loader = Loader(objects, scratch=Path(scratch), threads=threads, log=log, faults=armed)
-        means = Means(warehouse, loader, Unloader(objects), armed, set())
+        longest = LARGE_STRING_BYTES_MAX if large_strings else VARCHAR_BYTES_MAX
+        loader = Loader(
+            objects, scratch=Path(scratch), threads=threads, log=log, faults=armed, string_bytes_max=longest
+        )
+        means = Means(warehouse, loader, Unloader(objects), armed, set(), longest)
         await stack.enter_async_context(_served(port, means))
         yield f"postgresql://{OWNER}@{HOST}:{port}/{DATABASE}"
 

@@ -40,13 +40,21 @@ class Session:
     """One client and its backend."""
 
     def __init__(
-        self, client: MessageReader, writer: asyncio.StreamWriter, backend: Backend, steps: Steps, faults: Faults
+        self,
+        client: MessageReader,
+        writer: asyncio.StreamWriter,
+        backend: Backend,
+        steps: Steps,
+        faults: Faults,
+        *,
+        string_bytes_max: int,
     ) -> None:
         self._client = client
         self._writer = writer
         self._backend = backend
         self._steps = steps
         self._faults = faults
+        self._string_bytes_max = string_bytes_max
 
     async def run(self) -> None:
         """Take what the client says, in order, until it leaves."""
@@ -88,7 +96,7 @@ class Session:
         name, sql, types = wire.parse_parts(message.body)
         try:
             await self._meet_faults(sql)
-            text = await _off_loop_if_long(_relayed, sql)
+            text = await _off_loop_if_long(_relayed, sql, self._string_bytes_max)
         except RefusedError as refusal:
             text = self._failing(refusal)
         return wire.parse(name, text, types)
@@ -97,7 +105,7 @@ class Session:
         """One text for the backend, or else steps that must be taken here."""
         try:
             await self._meet_faults(sql)
-            steps = await _off_loop_if_long(_steps, sql)
+            steps = await _off_loop_if_long(_steps, sql, self._string_bytes_max)
         except RefusedError as refusal:
             return self._failing(refusal), []
         match steps:
@@ -108,7 +116,8 @@ class Session:
         return None, steps
 
     def _failing(self, refusal: RefusedError) -> str:
-        return self._backend.failing(wire.error(refusal.sqlstate, refusal.message, refusal.detail))
+        infos = [wire.notice("INFO", info) for info in refusal.infos]
+        return self._backend.failing(*infos, wire.error(refusal.sqlstate, refusal.message, refusal.detail))
 
     async def _take_over(self, steps: list[Step]) -> None:
         """Take the steps one by one up to the first that fails, and tell the client that all is done."""
@@ -142,15 +151,17 @@ class Session:
         raise ResetError
 
 
-def _relayed(sql: str) -> str:
-    return "; ".join(rewritten(statement) for statement in statements(sql))
+def _relayed(sql: str, string_bytes_max: int) -> str:
+    return "; ".join(rewritten(statement) for statement in statements(sql, string_bytes_max=string_bytes_max))
 
 
-def _steps(sql: str) -> list[Step]:
-    return planned(statements(sql))
+def _steps(sql: str, string_bytes_max: int) -> list[Step]:
+    return planned(statements(sql, string_bytes_max=string_bytes_max))
 
 
-async def _off_loop_if_long(read: Callable[[str], _T], sql: str) -> _T:
+async def _off_loop_if_long(read: Callable[[str, int], _T], sql: str, string_bytes_max: int) -> _T:
     if "\0" in sql:
         raise not_supported(f"{OWN_LIMIT} A statement must not hold a zero character.")
-    return read(sql) if len(sql) <= READ_ON_LOOP_CHARACTERS_MAX else await asyncio.to_thread(read, sql)
+    if len(sql) <= READ_ON_LOOP_CHARACTERS_MAX:
+        return read(sql, string_bytes_max)
+    return await asyncio.to_thread(read, sql, string_bytes_max)

@@ -14,6 +14,13 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from service.local.redshift.refusals import OWN_LIMIT, SYNTAX_ERROR, RefusedError, not_supported
 
+VARCHAR_BYTES_MAX = 65_535
+"""The longest string of a column, and of an expression unless the database allows large strings."""
+LARGE_STRING_BYTES_MAX = 16_000_000
+"""The longest string of an expression or inside a SUPER where large strings are allowed."""
+NAME_BYTES_MAX = 63
+"""PostgreSQL's limit, which would cut a longer name; Redshift's is 127."""
+
 Edit = tuple[int, int, str]
 """What to put in the place of the source from one position up to another."""
 
@@ -34,10 +41,14 @@ _QUOTED = frozenset({TokenType.IDENTIFIER, *_LITERALS})
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a text: its tokens, with positions in `source`, the whole text."""
+    """One statement of a text: its tokens, with positions in `source`, the whole text.
+
+    `string_bytes_max` is the longest string there is in an expression, and what VARCHAR(MAX) means there.
+    """
 
     tokens: Sequence[Token]
     source: str
+    string_bytes_max: int = VARCHAR_BYTES_MAX
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -129,12 +140,31 @@ class _Tokenizer(Redshift.Tokenizer):
     COMMANDS = set()  # noqa: RUF012 - else the text after CALL, SHOW and the like would be one token
 
 
-def statements(sql: str) -> list[Statement]:
-    """The statements of a text. Raises RefusedError where it cannot be read for certain."""
+def _tokens(sql: str) -> Sequence[Token]:
     try:
-        tokens = _Tokenizer(dialect=Redshift()).tokenize(sql)
+        return _Tokenizer(dialect=Redshift()).tokenize(sql)
     except TokenError:
         raise RefusedError(SYNTAX_ERROR, f"{OWN_LIMIT} syntax error: a literal or comment does not end") from None
+
+
+def _folded(sql: str, tokens: Sequence[Token]) -> str:
+    """The text with quoted names in lower case, as Redshift takes them. Raises RefusedError for a name too long."""
+    parts, done = [], 0
+    for token in tokens:
+        if token.token_type not in _LITERALS and len(token.text.encode()) > NAME_BYTES_MAX:
+            raise not_supported(f"{OWN_LIMIT} A name has at most {NAME_BYTES_MAX} bytes here.")
+        if token.token_type is TokenType.IDENTIFIER:
+            parts += [sql[done : token.start], sql[token.start : token.end + 1].lower()]
+            done = token.end + 1
+    return "".join([*parts, sql[done:]])
+
+
+def statements(sql: str, *, string_bytes_max: int = VARCHAR_BYTES_MAX) -> list[Statement]:
+    """The statements of a text. Raises RefusedError where it cannot be read for certain."""
+    tokens = _tokens(sql)
+    folded = _folded(sql, tokens)
+    if folded != sql:
+        sql, tokens = folded, _tokens(folded)
     if any(token.token_type in _FOREIGN_LITERALS for token in tokens):
         raise not_supported(f"{OWN_LIMIT} Only literals in single quotes are supported.")
     found: list[Statement] = []
@@ -142,6 +172,6 @@ def statements(sql: str) -> list[Statement]:
     for at, token in enumerate([*tokens, None]):
         if token is None or token.token_type is TokenType.SEMICOLON:
             if at > start:
-                found.append(Statement(tokens[start:at], sql))
+                found.append(Statement(tokens[start:at], sql, string_bytes_max))
             start = at + 1
     return found

@@ -6,11 +6,19 @@ Keys are informational in Redshift, so PostgreSQL never sees them. NOT NULL is e
 from collections.abc import Iterator
 
 from service.local.redshift.data_types import column_edits
+from service.local.redshift.identity import identity_edits
+from service.local.redshift.keys import check_keys
 from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, syntax_error
 from service.local.redshift.statements import Edit, Statement
 
 _KEYS_OF_TABLE = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
-_REFUSED_COLUMN_WORDS = frozenset({"IDENTITY", "GENERATED", "COLLATE", "EXCLUDE", "STORAGE", "COMPRESSION"})
+_REFUSED_COLUMN_WORDS = frozenset({"GENERATED", "COLLATE", "EXCLUDE", "STORAGE", "COMPRESSION"})
+_ENCODINGS = frozenset(
+    {
+        "AUTO", "AZ64", "BYTEDICT", "DELTA", "DELTA32K", "LZO", "MOSTLY8", "MOSTLY16", "MOSTLY32", "RAW", "RUNLENGTH",
+        "TEXT255", "TEXT32K", "ZSTD",
+    }
+)  # fmt: skip
 _ACTIVE_TRANSACTION = "25001"
 
 
@@ -38,6 +46,7 @@ def _created(statement: Statement) -> Iterator[Edit]:
         stop - first == 1 for first, stop in statement.parts(at + 1, end - 1)
     )
     if end > at and not is_list_of_names:
+        check_keys(statement, at + 1, end - 1)
         yield from _elements(statement, at + 1, end - 1, table)
     while end < len(statement) and statement.word(end) != "AS":
         length = _table_attribute_length(statement, end)
@@ -61,9 +70,17 @@ def _elements(statement: Statement, start: int, end: int, table: str) -> Iterato
         if statement.word(at) == "EXCLUDE":
             raise syntax_error("EXCLUDE")
         kept_any = True
-        if statement.word(first) != "LIKE":
+        if statement.word(first) == "LIKE":
+            _check_like(statement, statement.after_name(first + 1), stop)
+        else:
             yield from column_edits(statement, first + 1, table=table, column=statement.name(first))
             yield from _column_attributes(statement, first + 2, stop)
+            yield from identity_edits(statement, first + 1, stop)
+
+
+def _check_like(statement: Statement, start: int, end: int) -> None:
+    if statement.words(start, end - start) not in {(), ("INCLUDING", "DEFAULTS"), ("EXCLUDING", "DEFAULTS")}:
+        raise syntax_error(statement.shown(start))
 
 
 def _column_attributes(statement: Statement, start: int, end: int) -> Iterator[Edit]:
@@ -73,6 +90,8 @@ def _column_attributes(statement: Statement, start: int, end: int) -> Iterator[E
             raise not_supported("ALTER/CREATE TABLE column CHECK constraint is not supported")
         if statement.word(at) in _REFUSED_COLUMN_WORDS:
             raise not_supported(f"{OWN_LIMIT} The column attribute {statement.word(at)} is not supported.")
+        if statement.word(at) == "ENCODE" and statement.word(at + 1) not in _ENCODINGS:
+            raise syntax_error(statement.shown(at + 1))
         length = _column_attribute_length(statement, at)
         if length:
             yield statement.blanked(at, at + length)
@@ -122,6 +141,7 @@ def _altered(statement: Statement) -> Iterator[Edit]:
             raise not_supported(f"{OWN_LIMIT} ALTER TABLE … ADD of a key is not supported; name keys in CREATE TABLE.")
         case "ADD", second:
             column = at + 2 if second == "COLUMN" else at + 1
+            _check_added(statement, column + 2)
             yield from column_edits(statement, column + 1, table=table, column=statement.name(column))
             yield from _column_attributes(statement, column + 2, len(statement))
         case ("ALTER", "COLUMN") if statement.words(at + 3, 2) == ("TYPE", "VARCHAR"):
@@ -130,6 +150,16 @@ def _altered(statement: Statement) -> Iterator[Edit]:
             return
         case _:
             raise not_supported(f"{OWN_LIMIT} This form of ALTER TABLE is not supported.")
+
+
+def _check_added(statement: Statement, start: int) -> None:
+    """What a column may not be that is added later (AWS: ALTER TABLE). Raises RefusedError."""
+    words = statement.words(start, len(statement) - start)
+    for refused in ("IDENTITY", "UNIQUE", "PRIMARY KEY", "REFERENCES", "DISTKEY", "SORTKEY"):
+        if refused in words:
+            raise not_supported(f"{OWN_LIMIT} {refused} does not go with ADD COLUMN.")
+    if "DEFAULT" not in words and any(words[at : at + 2] == ("NOT", "NULL") for at in range(len(words))):
+        raise not_supported("ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression")
 
 
 def check_alone(statement: Statement) -> None:

@@ -44,7 +44,7 @@ def read_unload(statement: Statement) -> UnloadStatement:
         options.add(option)
     _check(prefix, options)
     return UnloadStatement(
-        query=_query(query),
+        query=_query(query, statement.string_bytes_max),
         prefix=prefix,
         partition_by=partition_by,
         include="INCLUDE" in options,
@@ -87,8 +87,8 @@ def _check(prefix: str, options: set[str]) -> None:
         raise not_supported(f"{OWN_LIMIT} CLEANPATH with PARTITION BY is not supported.")
 
 
-def _query(sql: str) -> str:
-    found = statements(sql)
+def _query(sql: str, string_bytes_max: int) -> str:
+    found = statements(sql, string_bytes_max=string_bytes_max)
     if len(found) != 1 or kind_of(found[0]) is not Kind.QUERY or found[0].word(0) not in {"SELECT", "WITH"}:
         raise not_supported(f"{OWN_LIMIT} UNLOAD takes one SELECT.")
     depth = 0

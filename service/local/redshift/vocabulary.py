@@ -11,7 +11,7 @@ def _words(*texts: str) -> frozenset[str]:
 KEYWORDS = _words(
     "ALL AND ANY AS BETWEEN BY CASE DISTINCT ELSE EXCEPT EXISTS FROM GROUP HAVING IN INTERSECT INTO IS JOIN KEY LIKE "
     "ILIKE MINUS NOT ON OPERATOR OR OVER PARTITION PRIMARY QUALIFY REFERENCES ROLLUP SELECT SET SETS SOME SORTKEY THEN "
-    "TO UNION UNIQUE USING VALUES WHEN WHERE WITH WITHIN TOP DISTKEY CUBE EXCLUDE UPDATE INSERT COLUMN"
+    "TO UNION UNIQUE USING VALUES WHEN WHERE WITH WITHIN TOP DISTKEY CUBE EXCLUDE UPDATE INSERT COLUMN IDENTITY"
 )  # fmt: skip
 
 _AGGREGATES = (
@@ -34,8 +34,8 @@ _NUMBERS = (
 _TIMES = "date_part date_trunc dateadd datediff extract getdate last_day to_char to_date to_timestamp"
 _DOCUMENTS = "is_array is_object json_extract_path_text json_parse json_serialize json_typeof"
 _SYSTEM = (
-    "current_database has_database_privilege has_schema_privilege has_table_privilege pg_backend_pid "
-    "pg_last_copy_count pg_last_copy_id pg_last_unload_count version"
+    "current_database has_database_privilege has_schema_privilege has_table_privilege is_large_string_enabled "
+    "pg_backend_pid pg_last_copy_count pg_last_copy_id pg_last_unload_count version"
 )
 _CATALOGUE = (
     "array_to_string col_description current_schemas format_type obj_description pg_encoding_to_char "
@@ -76,7 +76,7 @@ RELATIONS = _words(
 )
 """Relations of the catalogue that may be read. Of information_schema all may."""
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-SYSTEM_VIEWS = frozenset({"sys_load_detail", "sys_load_error_detail", "sys_load_history"})
+SYSTEM_VIEWS = _words("svv_table_info svv_transactions sys_load_detail sys_load_error_detail sys_load_history")
 SYSTEM_VIEW_PREFIXES = ("pg_", "svl_", "svv_", "svcs_", "stl_", "stv_", "stcs_", "sys_")
 
 SETTINGS = {

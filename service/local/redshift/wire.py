@@ -53,6 +53,11 @@ class Startup(NamedTuple):
         parts = [part.decode("utf-8", "replace") for part in self.raw[8:].split(b"\0")]
         return dict(zip(parts[::2], parts[1::2], strict=False))
 
+    def with_parameter(self, name: str, value: str) -> "Startup":
+        """The same packet with one parameter more."""
+        raw = self.raw[:-1] + f"{name}\0{value}\0".encode() + b"\0"
+        return Startup(self.code, _INT.pack(len(raw)) + raw[_INT.size :])
+
 
 class MessageReader:
     """Takes messages from a stream, as many at a time as have arrived."""
