@@ -106,6 +106,7 @@ class RealPlace:
     clock: SystemClock
     numbers: Iterator[int]
     faults: Faults
+    endpoint: str
 
     async def queue(self) -> SqsQueue:
         name = f"contract-{next(self.numbers)}"
@@ -162,7 +163,9 @@ async def real_place(directory: Path) -> AsyncIterator[RealPlace]:
         open_warehouse(dsn, password=None, tls=False, limits=LIMITS) as warehouse,
     ):
         await clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield RealPlace(clients, dsn, behind, warehouse, S3Store(clients.s3), SystemClock(), itertools.count(1), faults)
+        yield RealPlace(
+            clients, dsn, behind, warehouse, S3Store(clients.s3), SystemClock(), itertools.count(1), faults, endpoint
+        )
 
 
 @asynccontextmanager

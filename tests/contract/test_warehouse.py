@@ -32,7 +32,8 @@ from service.load.reasons import Reasons
 from service.load.stage import Stage
 from service.load.statements import Statements
 from service.local.ports import HOST, free_port
-from service.refine.compile import compile_datasets
+from service.local.redshift.server import redshift_standin
+from service.refine.compile import compile_dataset, compile_datasets
 from service.refine.execute import Keys, judge
 from service.refine.write import parts
 from service.settings import PROJECT
@@ -142,7 +143,14 @@ class Loading:
         """All of them in one COPY."""
         return Group(self.dataset, self.dataset.stored_columns, units, f"g-{len(units)}")
 
-    def commit(self, step: Step = _nothing, warehouse: Warehouse | None = None) -> Commit:
+    def take_json_of(self, bytes_max: int) -> None:
+        """Refine longer JSON from now on."""
+        self._program = compile_dataset(self.dataset, super_bytes_max=bytes_max)
+        self.dataset = self._program.dataset
+
+    def commit(
+        self, step: Step = _nothing, warehouse: Warehouse | None = None, *, large_strings: bool = False
+    ) -> Commit:
         """The transaction's runner, as `wiring.py` builds it."""
         means = Means(
             StoreWithAStep(self._place, step), InlineThreads(), InlineFanOut(), self._place.clock, lambda _: None
@@ -150,7 +158,7 @@ class Loading:
         statements = Statements.load(PROJECT / "sql" / "statements" / "load.sql", expected=STATEMENTS)
         stage = Stage(statements, refined=REFINED, role=ROLE, means=means)
         reached = warehouse or self._place.warehouse
-        return Commit(statements, warehouse=reached, stage=stage, large_strings=False, means=means)
+        return Commit(statements, warehouse=reached, stage=stage, large_strings=large_strings, means=means)
 
     def reasons(self) -> Reasons:
         """Who asks the warehouse why."""
@@ -423,6 +431,24 @@ class TestRedshiftAlone:
         )
         assert found[0]["kind"] == "object"
         assert json.loads(found[0]["text"]) == nested
+
+    async def test_json_beyond_a_varchar_arrives_whole_where_the_cluster_takes_large_strings(
+        self, loading: Loading, real: RealPlace
+    ) -> None:
+        text = {"text": "ñ" * 100_000, "list": list(range(20_000))}
+        loading.take_json_of(1_000_000)
+        files = await loading.refined(event(1, **text), event(2, short=1))
+        with pytest.raises(RejectedError):
+            await loading.load(*files)
+        standin = redshift_standin(free_port(0), real.postgres, real.endpoint, large_strings=True)
+        async with standin as dsn, open_warehouse(dsn, password=None, tls=False, limits=LIMITS) as warehouse:
+            commit = loading.commit(warehouse=warehouse, large_strings=True)
+            done = await commit.run(loading.group(*(Unit((file,), ANNOUNCED) for file in files)))
+        assert done.inserted == 2
+        found = await real.fetch(
+            f'SELECT rest."list"[19999] AS last FROM lake."{loading.dataset.name}" ORDER BY event_id'
+        )
+        assert [row["last"] for row in found] == ["19999", None]
 
     async def test_a_file_that_is_gone_is_refused_and_nothing_of_its_group_stays(self, loading: Loading) -> None:
         [good] = await loading.refined(event(1))

@@ -44,6 +44,36 @@ def test_files_of_tomorrows_definition_wait_for_its_migration(world: World, tmp_
     assert not world.letters("load")
 
 
+def test_large_strings_that_the_cluster_does_not_take_are_an_operators_matter(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        await live(world, lambda: any(isinstance(e, LayerPaused) for e in world.events), super_string_bytes_max=100_000)
+        world.warehouse.large_strings = True
+        await live(world, super_string_bytes_max=100_000)
+
+    run_virtual(main())
+    [paused] = [e.reason for e in world.events if isinstance(e, LayerPaused)]
+    assert "set its parameter enable_large_strings_opt_in to Yes" in paused
+    assert world.event_ids() == ["e001"]
+    assert not world.letters("load")
+
+
+def test_a_ledger_that_is_not_there_or_lacks_a_column_waits_for_a_migration(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        missing = world.warehouse.ledgers["load_ledger_events"].pop()
+        await live(world, lambda: any(isinstance(e, LayerPaused) for e in world.events))
+        world.warehouse.ledgers["load_ledger_events"].append(missing)
+        await live(world)
+
+    run_virtual(main())
+    [paused] = [e.reason for e in world.events if isinstance(e, LayerPaused)]
+    assert paused.endswith("acequia.load_ledger_events lacks the column superseded_at: run acequia migrate")
+    assert world.event_ids() == ["e001"]
+
+
 def test_a_type_that_no_definition_has_is_no_notice_of_ours(world: World) -> None:
     async def main() -> None:
         world.open()
