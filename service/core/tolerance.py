@@ -56,32 +56,41 @@ class Tolerance:
         return 0.0 if until is None else max(0.0, until - self._clock.monotonic())
 
     def takes(self, dataset: str, items: int, rejected: int) -> bool:
-        """Whether this much rejection is still bad data's; if not, the dataset pauses, and the work must not count."""
-        seen, now = self._of(dataset), self._clock.monotonic()
-        while seen.window and seen.window[0][0] < now - WINDOW_SECONDS:
-            seen.window.popleft()
+        """Whether this much rejection is still bad data's; if not, the dataset pauses, and the work must not be done.
+
+        Asking counts nothing: work that is tried again asks again.
+        """
+        if not rejected or self._limits.share_max >= 1:
+            return True
+        seen = self._of(dataset)
         if seen.paused_until is not None:
-            return self._trial(dataset, seen, items, rejected)
-        run = seen.run + rejected if rejected == items else 0
-        total = items + sum(entry[1] for entry in seen.window)
-        bad = rejected + sum(entry[2] for entry in seen.window)
-        if rejected and self._limits.share_max < 1:
-            if bad >= self._limits.rejected_max and bad > self._limits.share_max * total:
-                return self._pause(dataset, seen, f"{bad} of the last {total} were rejected")
-            if run >= self._limits.rejected_max:
-                return self._pause(dataset, seen, f"{run} in a row were rejected")
-        seen.run = run
-        seen.window.append((now, items, rejected))
+            if rejected <= self._limits.share_max * items:
+                return True
+            return self._pause(dataset, seen, f"{rejected} of {items} would be rejected still")
+        recent = self._recent(seen)
+        total, bad = items + sum(entry[1] for entry in recent), rejected + sum(entry[2] for entry in recent)
+        if bad >= self._limits.rejected_max and bad > self._limits.share_max * total:
+            return self._pause(dataset, seen, f"{bad} of the last {total} were rejected")
+        run = seen.run + rejected
+        if rejected == items and run >= self._limits.rejected_max:
+            return self._pause(dataset, seen, f"{run} in a row were rejected")
         return True
 
-    def _trial(self, dataset: str, seen: _Seen, items: int, rejected: int) -> bool:
-        if rejected > self._limits.share_max * items:
-            return self._pause(dataset, seen, f"{rejected} of {items} would be rejected still")
-        seen.window.clear()
-        seen.run = 0
-        seen.paused_until = None
-        self._told(dataset, None)
-        return True
+    def count(self, dataset: str, items: int, rejected: int) -> None:
+        """That work is done. A dataset that was tried after a pause goes on."""
+        seen = self._of(dataset)
+        if seen.paused_until is not None:
+            seen.paused_until = None
+            seen.window.clear()
+            seen.run = 0
+            self._told(dataset, None)
+        seen.run = seen.run + rejected if rejected == items else 0
+        seen.window.append((self._clock.monotonic(), items, rejected))
+
+    def _recent(self, seen: _Seen) -> deque[tuple[float, int, int]]:
+        while seen.window and seen.window[0][0] < self._clock.monotonic() - WINDOW_SECONDS:
+            seen.window.popleft()
+        return seen.window
 
     def _pause(self, dataset: str, seen: _Seen, why: str) -> bool:
         seen.paused_until = self._clock.monotonic() + self._limits.pause_seconds

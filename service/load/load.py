@@ -95,6 +95,7 @@ class Load:
         found = [(held, [why[unit.key] for unit in units_of(held.value) if unit.key in why]) for held in batch.held]
         rejected = [(held, wrongs[0]) for held, wrongs in found if wrongs]
         if self._tolerance.takes(batch.key, len(batch.held), len(rejected)):
+            self._tolerance.count(batch.key, len(batch.held), len(rejected))
             return Outcome(rejected)
         pause = self._tolerance.paused_seconds(batch.key)
         return Outcome(deferred=[(held, pause) for held, _ in rejected])

@@ -13,13 +13,13 @@ what is in it: an earlier run may have had other limits.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from service.core.dead_letter import PLACES_MAX, DeadLetter
 from service.core.errors import RejectedError
 from service.core.events import FileRefined, RecordsRejected
 from service.core.layer import Outcome
-from service.core.model import Batch, Held, Message, Outgoing, Sorted
+from service.core.model import Batch, Message, Outgoing, Sorted
 from service.core.notice import File, FileNotice
 from service.core.ports import Letters, Means, Queue
 from service.core.tolerance import Tolerance
@@ -29,6 +29,8 @@ from service.refine.execute import Keys, Rejection, judge
 from service.refine.write import Part, parts, read_part
 
 T = TypeVar("T")
+Fate: TypeAlias = RejectedError | float | None
+"""Rejected, deferred for so many seconds, or done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Refine:
         self._letters = letters
         self._terms = terms
         self._tolerance = tolerance
+        self._fates: dict[str, list[Fate]] = {}
+        """What became of the notices of batches that an outage has stopped half-way, in order."""
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
@@ -82,24 +86,31 @@ class Refine:
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
         """Refine the batch's files one after the other; a file that cannot be read costs only itself.
 
-        Where more is rejected than data explain, the dataset pauses and its notices are deferred.
+        Where more is rejected than data explain, the dataset pauses and its notices are deferred. When an outage ends
+        the work half-way, the next try of the batch goes on where this one stopped.
         """
-        rejected: list[tuple[Held[FileNotice], RejectedError]] = []
-        deferred: list[tuple[Held[FileNotice], float]] = []
-        for held in batch.held:
-            if not self._tolerance.paused_seconds(batch.key):
-                try:
-                    for file in held.value.files:
-                        await self._refine(held.value, file)
-                except RejectedError as wrong:
-                    rejected.append((held, wrong))
-                    continue
-                except _TooMuchRejectedError:
-                    pass
-                else:
-                    continue
-            deferred.append((held, self._tolerance.paused_seconds(batch.key)))
+        fates = self._fates.setdefault(batch.batch_id, [])
+        for held in batch.held[len(fates) :]:
+            fates.append(await self._fate(held.value))
+        del self._fates[batch.batch_id]
+        rejected = [
+            (held, fate) for held, fate in zip(batch.held, fates, strict=True) if isinstance(fate, RejectedError)
+        ]
+        deferred = [(held, fate) for held, fate in zip(batch.held, fates, strict=True) if isinstance(fate, float)]
         return Outcome(rejected, deferred)
+
+    async def _fate(self, notice: FileNotice) -> Fate:
+        if not self._tolerance.paused_seconds(notice.dataset):
+            try:
+                for file in notice.files:
+                    await self._refine(notice, file)
+            except RejectedError as wrong:
+                return wrong
+            except _TooMuchRejectedError:
+                pass
+            else:
+                return None
+        return self._tolerance.paused_seconds(notice.dataset)
 
     async def _refine(self, notice: FileNotice, file: File) -> None:
         began = self._means.clock.monotonic()
@@ -108,7 +119,8 @@ class Refine:
         judged = await self._means.threads.run(
             judge, raw, file.uri, program, self._terms.keys, self._terms.memory_bytes_max
         )
-        if not self._tolerance.takes(notice.dataset, judged.records, judged.records - judged.good.num_rows):
+        rejected = judged.records - judged.good.num_rows
+        if not self._tolerance.takes(notice.dataset, judged.records, rejected):
             raise _TooMuchRejectedError
         await self._send_letters(program, file, judged.rejections)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
@@ -116,12 +128,16 @@ class Refine:
         files = await self._means.fan_out.run(self._store(part, place, program) for part in made)
         for some in _slices(files, self._terms.partitions_max):
             await self._load_queue.send([Outgoing(self._announcement(place, program, some).to_json())])
+        self._tolerance.count(notice.dataset, judged.records, rejected)
+        for rejection in judged.rejections:
+            code = rejection.fault.code
+            self._means.emit(RecordsRejected(self.name, notice.dataset, code, len(rejection.places)))
         self._means.emit(
             FileRefined(
                 dataset=notice.dataset,
                 records=judged.records,
                 refined=judged.good.num_rows,
-                rejected=judged.records - judged.good.num_rows,
+                rejected=rejected,
                 files=len(files),
                 size_bytes=sum(one.content_length_bytes for one in files),
                 seconds=self._means.clock.monotonic() - began,
@@ -146,8 +162,6 @@ class Refine:
             for places in _slices(rejection.places, PLACES_MAX)
         ]
         await self._letters.send(letters)
-        for letter in letters:
-            self._means.emit(RecordsRejected(self.name, letter.dataset, letter.code, len(letter.places)))
 
     async def _store(self, part: Part, place: Place, program: Program) -> File:
         key = refined_key(place.dataset, part.partition, place.batch_id, program.dataset.definition)

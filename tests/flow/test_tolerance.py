@@ -1,11 +1,13 @@
 """A bad deployment rejects everything: its dataset waits, costs nothing, and goes on when it is mended."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.core.definitions import load_datasets
-from service.core.events import DatasetPaused, DatasetResumed, MessagesDeferred, RecordsRejected
+from service.core.errors import TransientError
+from service.core.events import DatasetPaused, DatasetResumed, FileRefined, MessagesDeferred, RecordsRejected
 from tests.fakes.time import run_virtual
 from tests.fakes.world import DEFINITION, World, event, live
 
@@ -85,3 +87,44 @@ def test_files_that_the_warehouse_refuses_one_after_the_other_wait_likewise(two:
     assert not two.letters("load")
     assert any(isinstance(e, DatasetPaused) for e in two.events)
     assert not any(isinstance(e, DatasetResumed) for e in two.events), "another process never knew"
+
+
+def test_an_outage_makes_no_dataset_pause_and_counts_no_record_twice(two: World) -> None:
+    failures = 0
+
+    def down(effect: str) -> None:
+        nonlocal failures
+        if effect.startswith("put refined") and failures < 30:
+            failures += 1
+            raise TransientError("s3", "it is away")
+
+    async def main() -> None:
+        two.open()
+        two.send(*(event(number) for number in range(15)), event(99, amount=1))
+        two.journal.before = down
+        await live(two, refine_rejected_max=20)
+
+    run_virtual(main())
+    assert failures == 30
+    assert two.event_ids() == ["e099"]
+    assert not any(isinstance(e, DatasetPaused) for e in two.events)
+    assert sum(e.records for e in two.events if isinstance(e, RecordsRejected)) == 15
+
+
+def test_a_batch_that_an_outage_stopped_goes_on_where_it_stopped(two: World) -> None:
+    async def main() -> None:
+        two.open()
+        for number in range(4):
+            two.send(event(number, amount=1))
+            await live(two, lambda n=number: len(two.queues["refine"]) > n, layers=("land",))  # type: ignore[misc]
+        away = iter([False, False, True, True, False, False])
+        two.journal.before = lambda effect: _down(effect, away)
+        await live(two)
+
+    def _down(effect: str, away: Iterator[bool]) -> None:
+        if effect.startswith("put refined events") and next(away):
+            raise TransientError("s3", "it is away")
+
+    run_virtual(main())
+    assert len(two.rows()) == 4
+    assert sum(isinstance(e, FileRefined) for e in two.events) == 4

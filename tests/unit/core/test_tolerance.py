@@ -33,7 +33,11 @@ class Watched:
         self.tolerance = Tolerance(limits, clock=self.clock, told=lambda dataset, why: self.told.append((dataset, why)))
 
     def takes(self, items: int, rejected: int, dataset: str = "a") -> bool:
-        return self.tolerance.takes(dataset, items, rejected)
+        taken = self.tolerance.takes(dataset, items, rejected)
+        if taken:
+            assert self.tolerance.takes(dataset, items, rejected), "asking again changes nothing"
+            self.tolerance.count(dataset, items, rejected)
+        return taken
 
 
 def test_a_few_bad_records_are_bad_records_however_large_their_share() -> None:
