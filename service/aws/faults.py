@@ -113,23 +113,20 @@ SERIALIZATION = "1023"
 
 # Redshift reports nearly everything as XX000, so that only its own words tell which kind it is. They are looked at
 # here and nowhere else; what is not listed makes the layer wait and show the words, because waiting loses nothing.
-TRANSIENT_WORDS = ("disk full", "resize mode", "is being resized", "wlm", "concurrent ddl")
-SETUP_WORDS = ("access denied", "not authorized", "s3serviceexception", "assume role")
-DATA_WORDS = (
-    "length of the data column",
-    "incompatible parquet schema",
-    "unmatched number of columns",
-    "cannot insert a null value",
-    "numeric data overflow",
-    "integer overflow",
-    "precision exceeds maximum",
-    "value out of range",
-    "string value exceeds",
-    "file entry does not have",
-    "file not found",
-    "combined length of columns processed",
-    "json",
+TRANSIENT_WORDS = re.compile(
+    r"disk full|resize mode|is being resized|\bwlm\b|concurrent ddl|slow ?down|internalerror|service ?unavailable"
+    r"|request ?timeout|please (?:try|retry)"
 )
+SETUP_WORDS = re.compile(r"access denied|not authorized|s3serviceexception|assume role|requires serializetojson")
+DATA_WORDS = re.compile(
+    r"length of the data column|incompatible parquet schema|unmatched number of columns|cannot insert a null value"
+    r"|numeric data overflow|integer overflow|precision exceeds maximum|value out of range|string value exceeds"
+    r"|file entry does not have|file not found|combined length of columns processed|\bjson\b|\bparquet\b"
+)
+GRANT = "- grant the loader's user SELECT, INSERT and DELETE on it, and USAGE on its schema"
+BESIDE_THE_POINT = re.compile(r"(?:https?|s3)://\S+|location:\s*\S+")
+"""Addresses and source files: a bucket called `json` says nothing."""
+CODE = re.compile(r"code:\s*(\d+)")
 
 
 @contextmanager
@@ -160,22 +157,35 @@ def login_faults(advice: str) -> Iterator[None]:
 def _postgres_error(action: str, wrong: asyncpg.PostgresError) -> AcequiaError:
     state = str(wrong.sqlstate or "XX000")
     message = _message(wrong)
-    words = f"{message} {wrong.detail or ''}".lower()
     if state[:2] in DATA_CLASSES:
-        return RejectedError("load_refused", f"the warehouse refused the data ({type(wrong).__name__}, {state})")
+        return _refused(wrong, message, state)
     if state in CONTENDED or (state[:2] == "XX" and message == SERIALIZATION):
         return ContendedError("warehouse", f"could not {action}: another transaction was at the same table ({state})")
     if state[:2] in TRANSIENT_CLASSES:
         return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
     if state[:2] == "XX":
-        if any(word in words for word in TRANSIENT_WORDS):
+        words = BESIDE_THE_POINT.sub("", f"{message} {wrong.detail or ''}").lower()
+        if TRANSIENT_WORDS.search(words):
             return TransientError("warehouse", f"could not {action} (SQLSTATE {state})")
-        if not any(word in words for word in SETUP_WORDS) and any(word in words for word in DATA_WORDS):
-            told = QUOTED.sub("…", message)
-            return RejectedError(
-                "load_refused", f"the warehouse refused the data: {told} ({state})", file=_file_in(wrong)
-            )
-    return SetupError(f"warehouse: cannot {action}: {message} (SQLSTATE {state})")
+        if not SETUP_WORDS.search(words) and DATA_WORDS.search(words):
+            return _refused(wrong, message, state)
+    told = " ".join(filter(None, [message, _code(wrong), GRANT if state == "42501" else ""]))
+    return SetupError(f"warehouse: cannot {action}: {told} (SQLSTATE {state})")
+
+
+def _refused(wrong: asyncpg.PostgresError, message: str, state: str) -> RejectedError:
+    """A refusal of data in the warehouse's own words, without what stands in quotes."""
+    told = QUOTED.sub("…", message)
+    column = wrong.column_name if isinstance(wrong.column_name, str) else None
+    return RejectedError(
+        "load_refused", f"the warehouse refused the data: {told} ({state})", column=column, file=_file_in(wrong)
+    )
+
+
+def _code(wrong: asyncpg.PostgresError) -> str:
+    """Redshift's own number, from its DETAIL; the rest of that may hold values."""
+    found = CODE.search(wrong.detail or "")
+    return f"(code {found[1]})" if found else ""
 
 
 def _file_in(wrong: asyncpg.PostgresError) -> str | None:

@@ -5,16 +5,23 @@ same batch) S3 answers 412, and the object that is there is described instead. 4
 """
 
 import asyncio
-from collections.abc import Sequence
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from service.aws.clients import AwsClient
 from service.aws.faults import MISSING_OBJECT, aws_faults, code_of
+from service.core.errors import TransientError
 from service.core.ports import Stored
 from service.core.zones import split_uri
 
 CALL_SECONDS_MAX = 120
+MD5 = re.compile(r"[0-9a-f]{32}")
 KEYS_A_CALL_MAX = 1_000
 """AWS: DeleteObjects."""
 EXISTS = {"PreconditionFailed", "412"}
@@ -38,6 +45,9 @@ class S3Store:
                         raise
                     found = await self._client.head_object(Bucket=bucket, Key=key)
                     return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
+                if not await asyncio.to_thread(_kept_as_sent, body, answer):
+                    await self._client.delete_object(Bucket=bucket, Key=key)
+                    raise TransientError("s3", f"{bucket} kept other bytes than were sent; the object was removed")
         return Stored(uri, answer["ETag"].strip('"'), len(body), new=True)
 
     async def describe(self, uri: str) -> Stored | None:
@@ -78,3 +88,17 @@ class S3Store:
                 answer = await self._client.delete_objects(Bucket=bucket, Delete=objects)
             for failed in answer.get("Errors", []):
                 raise ClientError({"Error": {"Code": failed.get("Code", "")}}, "DeleteObjects")
+
+
+def _kept_as_sent(body: bytes, answer: Mapping[str, Any]) -> bool:
+    """Whether the store's own checksum is that of the bytes: messages are deleted on the strength of it.
+
+    S3 answers with the CRC that the SDK sent along. Where a store does not, its ETag is the MD5 of the bytes, unless a
+    KMS key encrypts them (AWS: PutObject).
+    """
+    if "ChecksumCRC32" in answer:
+        return bool(answer["ChecksumCRC32"] == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode())
+    etag = str(answer["ETag"]).strip('"')
+    if answer.get("SSEKMSKeyId") or not MD5.fullmatch(etag):
+        return True
+    return etag == hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -67,6 +67,11 @@ class Dataset:
         return (*mapped, *rest, *SYSTEM_COLUMNS)
 
     @property
+    def never_null(self) -> frozenset[str]:
+        """The stored columns that every row has."""
+        return frozenset({*(c.name for c in self.columns if c.required), *dict(SYSTEM_COLUMNS)})
+
+    @property
     def duplicate_days(self) -> int | None:
         """How far from a row's event time a row of the same record can lie: nowhere else when it is part of the key."""
         return 0 if self.event_time in self.key else self.duplicate_window_days

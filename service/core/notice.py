@@ -39,8 +39,8 @@ class FileNotice:
     """Files of one dataset that came into being together.
 
     `columns` are (name, type) in file order, because COPY goes by position. `definition` is the hash of the dataset
-    definition that wrote them (empty for raw files). `replaces` is for a replay, whose one notice names all files that
-    the raw file has now, maybe none.
+    definition that wrote them (empty for raw files), `event_time` the column by which they were cut. `replaces` is for
+    a replay, whose one notice names all files that the raw file has now, maybe none.
     """
 
     dataset: str
@@ -51,6 +51,7 @@ class FileNotice:
     definition: str
     produced_at: datetime
     replaces: Replaces | None = None
+    event_time: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -82,11 +83,14 @@ class FileNotice:
                 definition=_text(given["definition"]),
                 produced_at=_moment(given["produced_at"]),
                 replaces=None if replaces is None else _replaces(replaces),
+                event_time=_text(given.get("event_time", "")),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None
         if not (0 if notice.replaces else 1) <= len(files) <= FILES_MAX:
             raise RejectedError("bad_notice", f"a file notice names 1 to {FILES_MAX} files")
+        if len({file.uri for file in files}) < len(files):
+            raise RejectedError("bad_notice", "the notice names a file twice")
         return notice
 
 

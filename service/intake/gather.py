@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from service.core.batching import BatchLimits, Pile, Reason, Waiting
 from service.core.model import Held, Message, Sorted
@@ -12,12 +12,17 @@ T = TypeVar("T")
 SUSPECT_RECEIVES = 3
 """A message that comes for the third time may be what killed its processes: it goes alone, and takes nobody along."""
 
+Place: TypeAlias = tuple[str, bool]
+"""A pile's key, and whether it is that of suspects."""
+
 
 class Gather(Generic[T]):
     """What a layer holds and has not yet handed on, one pile a key.
 
     With `one_at_a_time`, a key whose last batch is still being worked on keeps collecting (group commit): what
     arrives meanwhile forms the next group, and the next batch of that key waits at least `interval_seconds` after it.
+    There suspects share a pile of their own: going one by one they would take for ever, and bring back what groups are
+    the cure for.
     """
 
     def __init__(self, limits: BatchLimits, *, one_at_a_time: bool, interval_seconds: float = 0.0) -> None:
@@ -25,7 +30,7 @@ class Gather(Generic[T]):
         self._one_at_a_time = one_at_a_time
         self._interval_seconds = interval_seconds
         self._not_before: dict[str, float] = {}
-        self._piles: dict[str, Pile[Held[T]]] = {}
+        self._piles: dict[Place, Pile[Held[T]]] = {}
         self._suspects: deque[tuple[str, Waiting[Held[T]]]] = deque()
         self._busy: set[str] = set()
 
@@ -35,10 +40,11 @@ class Gather(Generic[T]):
     def add(self, message: Message, item: Sorted[T], now: float) -> None:
         """Put a message on its pile, or in the row of those that go alone."""
         waiting = Waiting(Held(message, item.value), item.items, item.size_bytes, now)
-        if message.receive_count >= SUSPECT_RECEIVES:
+        suspect = message.receive_count >= SUSPECT_RECEIVES
+        if suspect and not self._one_at_a_time:
             self._suspects.append((item.key, waiting))
         else:
-            self._piles.setdefault(item.key, Pile(self._limits)).add(waiting)
+            self._piles.setdefault((item.key, suspect), Pile(self._limits)).add(waiting)
 
     def seal(
         self, now: float, *, hurry: Literal["drain", "memory", "crowd"] | None
@@ -46,17 +52,14 @@ class Gather(Generic[T]):
         """The next batch that should close at this moment, or None. Its key is busy until `finished` is called.
 
         In a hurry the largest pile closes, for that reason, when no pile has one of its own.
-        Suspects go first, and wait for no interval: otherwise many of them would take for ever.
         """
-        for position, (key, waiting) in enumerate(self._suspects):
-            if key not in self._busy:
-                del self._suspects[position]
-                self._engage(key, now)
-                return key, "suspect", [waiting]
-        for key, pile in self._ready():
+        if self._suspects:
+            key, waiting = self._suspects.popleft()
+            return key, "suspect", [waiting]
+        for place, pile in self._ready():
             reason = pile.reason(now)
-            if reason is not None and (hurry == "drain" or now >= self._not_before.get(key, now)):
-                return self._take(key, reason, now)
+            if reason is not None and (hurry == "drain" or now >= self._not_before.get(place[0], now)):
+                return self._take(place, reason, now)
         if hurry is None:
             return None
         largest = max(self._ready(), key=lambda entry: entry[1].size_bytes, default=None)
@@ -65,12 +68,13 @@ class Gather(Generic[T]):
     def finished(self, key: str) -> None:
         """A batch of that key has been dealt with, one way or the other."""
         self._busy.discard(key)
-        if not self._piles.get(key):
-            self._piles.pop(key, None)
+        for place in ((key, False), (key, True)):
+            if not self._piles.get(place):
+                self._piles.pop(place, None)
 
     def due_at(self) -> float | None:
         """When the next pile closes by age (monotonic seconds), or None while nothing waits for time."""
-        return min((self._due_at(key, pile) for key, pile in self._ready()), default=None)
+        return min((self._due_at(place[0], pile) for place, pile in self._ready()), default=None)
 
     def _due_at(self, key: str, pile: Pile[Held[T]]) -> float:
         due = pile.due_at()
@@ -78,15 +82,13 @@ class Gather(Generic[T]):
         not_before = self._not_before.get(key, due)
         return not_before if pile.full() else max(due, not_before)
 
-    def _ready(self) -> Iterator[tuple[str, Pile[Held[T]]]]:
-        return ((key, pile) for key, pile in self._piles.items() if pile and key not in self._busy)
+    def _ready(self) -> Iterator[tuple[Place, Pile[Held[T]]]]:
+        return ((place, pile) for place, pile in self._piles.items() if pile and place[0] not in self._busy)
 
-    def _take(self, key: str, reason: Reason, now: float) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
-        self._engage(key, now)
-        pile = self._piles[key] = self._piles.pop(key)  # to the end: a key that is always full starves no other
-        return key, reason, pile.take()
-
-    def _engage(self, key: str, now: float) -> None:
+    def _take(self, place: Place, reason: Reason, now: float) -> tuple[str, Reason, list[Waiting[Held[T]]]]:
+        key = place[0]
         if self._one_at_a_time:
             self._busy.add(key)
             self._not_before[key] = now + self._interval_seconds
+        pile = self._piles[place] = self._piles.pop(place)  # to the end: a key that is always full starves no other
+        return key, reason, pile.take()

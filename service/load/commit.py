@@ -14,12 +14,13 @@ An unlocked read of the ledger proves presence, never absence: so it is read und
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.core.errors import TransientError
 from service.core.ports import Means, Session, Warehouse
 from service.load import ledger
 from service.load.groups import Group
 from service.load.ledger import Entry, Fates, Known, Unit
 from service.load.lock import LedgerLock, NotGrantedError
-from service.load.places import group_places
+from service.load.places import group_places, versioned
 from service.load.stage import Stage
 from service.load.statements import Statements, listed, literal
 
@@ -97,13 +98,22 @@ class Commit:
         )
 
     async def settled(self, group: Group) -> list[Unit]:
-        """Units that are certainly done. The ledger is not locked for that, so others may be done too."""
-        async with self._warehouse.transaction() as session:
-            known = await self._known(session, group.units, self._places(group))
+        """Units that are certainly done. The ledger is not locked for that, so others may be done too.
+
+        Whoever holds the lock makes readers wait as well (AWS: LOCK is ACCESS EXCLUSIVE).
+        """
+        asked = self._means.clock.monotonic()
+        try:
+            async with self._warehouse.transaction() as session:
+                known = await self._known(session, group.units, self._places(group))
+        except TransientError as down:
+            if self._lock.waited_long(group.dataset, asked):
+                raise await self._lock.explained(group.dataset, down) from down
+            raise
         return [unit for unit in group.units if ledger.settled(unit, known)]
 
     def _places(self, group: Group) -> Mapping[str, str]:
-        return group_places(group.dataset, group.columns, large_strings=self._large_strings)
+        return group_places(group, large_strings=self._large_strings)
 
     async def _known(self, session: Session, units: Sequence[Unit], places: Mapping[str, str]) -> Known:
         condition = ledger.where(units)
@@ -118,7 +128,7 @@ class Commit:
         if raw_files:
             gone = listed(map(literal, raw_files))
             await session.execute(self._statements.render("replayed_delete", raw_files=gone, **places))
-        if files and group.dataset.version is not None:
+        if files and versioned(group):
             await session.execute(self._statements.render("older_delete", **places))
         if files:
             await self._stage.empty(session, places)

@@ -9,7 +9,7 @@ from service.core.notice import FileNotice
 from service.load.ledger import Unit, batch_of
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
-Kind: TypeAlias = tuple[int, Columns, str]
+Kind: TypeAlias = tuple[int, Columns, str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,9 @@ class Group:
     columns: Sequence[tuple[str, str]]
     units: Sequence[Unit]
     group_id: str
+    event_time: str
+    hourly: bool
+    """By which column, and how finely, the files were cut: under today's definition that may be otherwise."""
 
 
 def units_of(notice: FileNotice) -> list[Unit]:
@@ -40,10 +43,12 @@ def groups(dataset: Dataset, notices: Iterable[FileNotice], group_id: str) -> It
     replays: dict[str, list[object]] = {}
     for notice in sorted(notices, key=lambda one: one.produced_at):
         for unit in units_of(notice):
-            kind = (_round(unit, replays), tuple(notice.columns), notice.definition)
+            hourly = any("/hr=" in uri for uri in unit.uris)
+            cut = (notice.event_time or dataset.event_time, hourly)
+            kind = (_round(unit, replays), tuple(notice.columns), "" if unit.replaces else notice.definition, *cut)
             found.setdefault(kind, {}).setdefault(unit.key, unit)
     for kind in sorted(found, key=lambda one: one[0]):
-        yield Group(dataset, kind[1], list(found[kind].values()), group_id)
+        yield Group(dataset, kind[1], list(found[kind].values()), group_id, kind[3], kind[4])
 
 
 def _round(unit: Unit, replays: dict[str, list[object]]) -> int:

@@ -77,6 +77,8 @@ class Load:
         self._check_replay(notice)
         if len(dict(notice.columns)) < len(notice.columns) or not all(sound(*column) for column in notice.columns):
             raise RejectedError("bad_notice", "the notice names a column or a type that no definition has")
+        if notice.event_time and notice.event_time not in dict(notice.columns):
+            raise RejectedError("bad_notice", "the notice names an event time that its files do not have")
         return Sorted(notice.dataset, notice, items=max(1, len(notice.files)), size_bytes=notice.size_bytes)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
@@ -104,6 +106,8 @@ class Load:
         """A replay replaces what was made of one raw file, and of that one alone: rows and objects will be removed."""
         if notice.replaces is None:
             return
+        if {file.uri for file in notice.files} & {*notice.replaces.uris}:
+            raise RejectedError("bad_notice", "a replay's files have addresses of their own: this one replaces itself")
         raw = raw_place(self._raw, notice.replaces.raw_file)
         named = [*(file.uri for file in notice.files), *notice.replaces.uris]
         places = [refined_place(self._refined, uri) for uri in named]
@@ -114,7 +118,7 @@ class Load:
 
     async def _load(self, group: Group) -> Refused:
         """Load what can be; returns what was refused."""
-        await self._loading.preflight.table(group.dataset.name, group.columns)
+        await self._loading.preflight.table(group.dataset, group.columns)
         refused = await self._absent(group)
         absent = [unit for unit, _ in refused]
         whole = [unit for unit in group.units if unit not in absent]

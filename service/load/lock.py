@@ -31,14 +31,19 @@ class LedgerLock:
         try:
             await session.execute(self._statements.render("ledger_lock", **places))
         except TransientError as down:
-            if self._means.clock.monotonic() - asked < SECONDS_USUAL:
+            if not self.waited_long(dataset, asked):
                 raise
             raise NotGrantedError(down.dependency, down.reason) from down
+        self.waited_long(dataset, asked)
+
+    def waited_long(self, dataset: Dataset, asked: float) -> bool:
+        """Whether more time has gone since then than an uncontended ledger takes; if so, it is told."""
         waited = self._means.clock.monotonic() - asked
         if waited >= SECONDS_USUAL:
             self._means.emit(LoadersMet(dataset.name, waited))
+        return waited >= SECONDS_USUAL
 
-    async def explained(self, dataset: Dataset, down: NotGrantedError) -> ContendedError:
+    async def explained(self, dataset: Dataset, down: TransientError) -> ContendedError:
         """The same failure with the name of the holder, for an operator to look at.
 
         Asked in a transaction of its own, after the failed one; raises TransientError when the warehouse is away.

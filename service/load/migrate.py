@@ -16,7 +16,14 @@ from service.core.columns import ColumnType
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.core.ports import Statement, Warehouse
-from service.load.catalogue import CATALOGUE_STATEMENTS, Live, LiveColumn, read_catalogue, takes
+from service.load.catalogue import (
+    CATALOGUE_STATEMENTS,
+    Live,
+    LiveColumn,
+    read_catalogue,
+    read_diststyles,
+    takes,
+)
 from service.load.statements import Statements, identifier, literal
 from service.load.tables import (
     LAKE_SCHEMA,
@@ -101,8 +108,10 @@ class Migration:
         live = await read_catalogue(self._warehouse, self._catalogue, LAKE_SCHEMA)
         service = await read_catalogue(self._warehouse, self._catalogue, SERVICE_SCHEMA)
         steps = ledger_steps(Ledgers(self._templates), service, self._datasets)
+        styles = await read_diststyles(self._warehouse, self._catalogue, LAKE_SCHEMA)
         for dataset in sorted(self._datasets.values(), key=lambda one: one.name):
             steps.extend(table_steps(Tables(self._templates, dataset), live))
+            check_diststyle(dataset, styles.get(dataset.name))
         return steps
 
     async def _apply(self, step: Step) -> None:
@@ -150,23 +159,47 @@ def table_steps(tables: Tables, live: Live) -> list[Step]:
             steps.append(Step(f"column {name} of lake.{dataset.name}", [tables.column_add(name, written)]))
         elif not takes(found[name].type, written):
             steps.append(_widening(tables, found[name], written))
+    for column in columns:
+        if not column.nullable and column.name not in dataset.never_null:
+            why = "NOT NULL, but the definition lets records lack it, and Redshift drops no such constraint"
+            raise _by_hand(tables, column, why, column.type)
     return steps
 
 
-def _widening(tables: Tables, column: LiveColumn, written: str) -> Step:
-    table = target(tables.dataset.name)
-    if not column.type.startswith("varchar(") or ColumnType.parse(written).kind != "varchar":
-        new, old = identifier(f"{column.name}_new"), identifier(column.name)
-        by_hand = (
-            f"ALTER TABLE {table} ADD COLUMN {new} {written}; UPDATE {table} SET {new} = {old}; "  # noqa: S608 (shown)
-            f"ALTER TABLE {table} DROP COLUMN {old}; ALTER TABLE {table} RENAME COLUMN {new} TO {old};"
+def check_diststyle(dataset: Dataset, live: str | None) -> None:
+    """Raise SetupError when the table's rows are spread otherwise than the definition says; None: nobody knows."""
+    style, table = dataset.diststyle, target(dataset.name)
+    if style in ("auto", "even", "all"):
+        same, statement = (
+            live is None or live.startswith(style.upper()),
+            f"ALTER TABLE {table} ALTER DISTSTYLE {style.upper()}",
         )
+    else:
+        same, statement = live in (None, f"KEY({style})"), f"ALTER TABLE {table} ALTER DISTKEY {identifier(style)}"
+    if not same:
         raise SetupError(
-            f"lake.{tables.dataset.name}, column {column.name}: is {column.type}, the definition says {written}, and "
-            f"Redshift changes no such type in place. A person would run: {by_hand}"
+            f"lake.{dataset.name}: its rows are spread {live}, the definition says diststyle = {style!r}. Redshift "
+            f"rewrites the whole table for that, so a person would run: {statement};"
         )
+
+
+def _widening(tables: Tables, column: LiveColumn, written: str) -> Step:
+    if not column.type.startswith("varchar(") or ColumnType.parse(written).kind != "varchar":
+        why = f"is {column.type}, the definition says {written}, and Redshift changes no such type in place"
+        raise _by_hand(tables, column, why, written)
     title = f"column {column.name} of lake.{tables.dataset.name}: {column.type} to {written}"
     return Step(title, [tables.column_widen(column.name, written)], alone=True)
+
+
+def _by_hand(tables: Tables, column: LiveColumn, why: str, written: str) -> SetupError:
+    """What only a person may decide, with the statements that they would run."""
+    table = target(tables.dataset.name)
+    new, old = identifier(f"{column.name}_new"), identifier(column.name)
+    statements = (
+        f"ALTER TABLE {table} ADD COLUMN {new} {written}; UPDATE {table} SET {new} = {old}; "  # noqa: S608 (shown)
+        f"ALTER TABLE {table} DROP COLUMN {old}; ALTER TABLE {table} RENAME COLUMN {new} TO {old};"
+    )
+    return SetupError(f"lake.{tables.dataset.name}, column {column.name}: {why}. A person would run: {statements}")
 
 
 def _statements(path: Path) -> Iterable[Statement]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from service.core.datasets import Dataset
+from service.load.groups import Group
 from service.load.ledger import written
 from service.load.statements import identifier, listed, literal
 from service.load.tables import ledger, stage_type, target
@@ -11,8 +12,9 @@ from service.load.tables import ledger, stage_type, target
 STAGE, FRESH = "acequia_stage", "acequia_fresh"
 
 
-def group_places(dataset: Dataset, columns: Sequence[tuple[str, str]], *, large_strings: bool) -> Mapping[str, str]:
+def group_places(group: Group, *, large_strings: bool) -> Mapping[str, str]:
     """The places that are the same all through a group's transaction."""
+    dataset, columns = group.dataset, group.columns
     as_super = large_strings and any(kind == "super" for _, kind in columns)
     return {
         "ledger": ledger(dataset.name),
@@ -25,27 +27,33 @@ def group_places(dataset: Dataset, columns: Sequence[tuple[str, str]], *, large_
         ),
         "parsed_columns": listed(_parsed(name, kind, large_strings=large_strings) for name, kind in columns),
         "super_option": "SERIALIZETOJSON" if as_super else "",
+        "cut_by": identifier(group.event_time),
+        "cut_format": literal("YYYY-MM-DD HH24" if group.hourly else "YYYY-MM-DD"),
         "event_time": identifier(dataset.event_time),
-        "partition_format": literal("YYYY-MM-DD" if dataset.partition == "day" else "YYYY-MM-DD HH24"),
     }
 
 
-def fresh_places(
-    dataset: Dataset, raw_files: Sequence[str], span: tuple[datetime, datetime] | None
-) -> Mapping[str, str]:
+def fresh_places(group: Group, raw_files: Sequence[str], span: tuple[datetime, datetime] | None) -> Mapping[str, str]:
     """Which staged rows go in: those that the table has not, has in a lower version, or has from a replayed file.
 
-    With a span of event times the table is searched around it alone.
+    With a span of event times the table is searched around it alone. A row without a version, from the days before the
+    column was there, is lower than any.
     """
     yields = ["present._record_id IS NULL"]
     order = ["staged._received_at", "staged._raw_file", "staged._row_number"]
-    if dataset.version is not None:
-        version = identifier(dataset.version)
+    if versioned(group):
+        version = identifier(str(group.dataset.version))
         yields.append(f"present.{version} < staged.{version}")
-        order.insert(0, f"staged.{version} DESC")
+        yields.append(f"(present.{version} IS NULL AND staged.{version} IS NOT NULL)")
+        order = [f"CASE WHEN staged.{version} IS NULL THEN 1 ELSE 0 END", f"staged.{version} DESC", *order]
     if raw_files:
         yields.append(f"present._raw_file IN ({listed(map(literal, raw_files))})")
-    return {"yields": " OR ".join(yields), "order": listed(order), "near": _near(dataset, span)}
+    return {"yields": " OR ".join(yields), "order": listed(order), "near": _near(group.dataset, span)}
+
+
+def versioned(group: Group) -> bool:
+    """Whether the group's rows have a version to compare: files from before the column was there do not."""
+    return any(name == group.dataset.version for name, _ in group.columns)
 
 
 def _near(dataset: Dataset, span: tuple[datetime, datetime] | None) -> str:

@@ -7,6 +7,7 @@ and after taking the ledger's lock.
 
 from collections.abc import Sequence
 
+from service.core.datasets import Dataset
 from service.core.errors import DatasetSetupError, RejectedError, SetupError
 from service.core.notice import File
 from service.core.ports import Means, Stored, Warehouse
@@ -30,7 +31,7 @@ class Preflight:
         self._ledgers: Live = {}
         self._read_at = float("-inf")
 
-    async def table(self, dataset: str, columns: Sequence[tuple[str, str]]) -> None:
+    async def table(self, dataset: Dataset, columns: Sequence[tuple[str, str]]) -> None:
         """Make sure that the live table takes these columns; raises DatasetSetupError with what to do.
 
         Where the settings count on large strings, the cluster must have them: else SetupError.
@@ -39,10 +40,13 @@ class Preflight:
             await self._large_strings()
             self._large_strings_unsure = False
         await self._look()
-        book = f"{LEDGER_PREFIX}{dataset}"
+        book = f"{LEDGER_PREFIX}{dataset.name}"
+        needed = [one for one in dataset.stored_columns if one[0] == dataset.version and one[0] not in dict(columns)]
         wrong = [
-            *problems(columns, self._tables.get(dataset), f"{LAKE_SCHEMA}.{dataset}"),
-            *problems(LEDGER_COLUMNS, self._ledgers.get(book), f"{SERVICE_SCHEMA}.{book}"),
+            *problems(
+                [*columns, *needed], self._tables.get(dataset.name), f"{LAKE_SCHEMA}.{dataset.name}", dataset.never_null
+            ),
+            *problems(LEDGER_COLUMNS, self._ledgers.get(book), f"{SERVICE_SCHEMA}.{book}", {*dict(LEDGER_COLUMNS)}),
         ]
         if wrong:
             self._read_at = float("-inf")  # it may be mended before the next try

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.core.notice import File
 from service.core.ports import Means, Session
@@ -41,8 +40,8 @@ class Stage:
         [[counted]] = await session.fetch(render("copy_count"))
         if counted != expected:
             raise RejectedError("load_refused", f"COPY counted {counted} rows where the notices say {expected}")
-        span = await self._span(session, group.dataset, places)
-        await run(render("fresh_create", **places, **fresh_places(group.dataset, raw_files, span)))
+        span = await self._span(session, group, places)
+        await run(render("fresh_create", **places, **fresh_places(group, raw_files, span)))
         return _by_uri(files, self._refined, await session.fetch(render("fresh_counts", **places)))
 
     async def empty(self, session: Session, places: Mapping[str, str]) -> None:
@@ -51,9 +50,9 @@ class Stage:
             await session.execute(self._statements.render(name, **places))
 
     async def _span(
-        self, session: Session, dataset: Dataset, places: Mapping[str, str]
+        self, session: Session, group: Group, places: Mapping[str, str]
     ) -> tuple[datetime, datetime] | None:
-        if dataset.duplicate_days is None:
+        if group.dataset.duplicate_days is None or group.dataset.event_time not in dict(group.columns):
             return None
         [(earliest, latest)] = await session.fetch(self._statements.render("stage_span", **places))
         return None if earliest is None else (earliest, latest)
@@ -71,7 +70,7 @@ class Stage:
 
 
 def _by_uri(files: Iterable[File], refined: Zone, counts: Iterable[tuple[Any, ...]]) -> Fates:
-    """A row knows its raw file and its event time; together they name the refined file."""
+    """A row knows its raw file and the moment by which it was cut; together they name the refined file."""
     found = {
         (batch_of(raw_file), moment): (int(count), int(replacing)) for raw_file, moment, count, replacing in counts
     }

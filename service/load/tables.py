@@ -98,7 +98,7 @@ class Tables:
         )
 
     def _definition(self, name: str, written: str) -> str:
-        required = name.startswith("_") or any(c.name == name and c.required for c in self.dataset.columns)
+        required = name in self.dataset.never_null
         return _definition(name, written, self.dataset.event_time, required=required)
 
     def _diststyle(self) -> str:

@@ -11,8 +11,9 @@ Objects never change: another definition of the dataset writes other addresses. 
 what is in it: an earlier run may have had other limits.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from service.core.dead_letter import PLACES_MAX, DeadLetter
@@ -20,7 +21,7 @@ from service.core.errors import RejectedError
 from service.core.events import FileRefined, RecordsRejected
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Outgoing, Sorted
-from service.core.notice import File, FileNotice
+from service.core.notice import FILES_MAX, File, FileNotice
 from service.core.ports import Letters, Means, Queue
 from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
@@ -40,6 +41,14 @@ class RefineTerms:
     keys: Keys
     memory_bytes_max: int
     partitions_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where refined files come from: the raw file's place, and the hash that goes into their names."""
+
+    place: Place
+    definition: str
 
 
 class _TooMuchRejectedError(Exception):
@@ -79,6 +88,8 @@ class Refine:
             raise RejectedError("bad_notice", f"only notices about the {self._raw.name} zone are taken on this queue")
         if any(raw_place(self._raw, file.uri).dataset != notice.dataset for file in notice.files):
             raise RejectedError("bad_notice", "the notice names another dataset's file")
+        if notice.replaces is not None and [file.uri for file in notice.files] != [notice.replaces.raw_file]:
+            raise RejectedError("bad_notice", "a replay is of the one raw file that its notice names")
         if notice.dataset not in self._programs:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
         return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
@@ -124,10 +135,10 @@ class Refine:
             raise _TooMuchRejectedError
         await self._send_letters(program, file, judged.rejections)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
-        place = raw_place(self._raw, file.uri)
-        files = await self._means.fan_out.run(self._store(part, place, program) for part in made)
-        for some in _slices(files, self._terms.partitions_max):
-            await self._load_queue.send([Outgoing(self._announcement(place, program, some).to_json())])
+        origin = Origin(raw_place(self._raw, file.uri), definition_of(program.dataset.definition, notice))
+        files = await self._means.fan_out.run(self._store(part, origin, program) for part in made)
+        for announced in self._announcements(notice, origin, program, files):
+            await self._load_queue.send([Outgoing(announced.to_json())])
         self._tolerance.count(notice.dataset, judged.records, rejected)
         for rejection in judged.rejections:
             code = rejection.fault.code
@@ -163,8 +174,8 @@ class Refine:
         ]
         await self._letters.send(letters)
 
-    async def _store(self, part: Part, place: Place, program: Program) -> File:
-        key = refined_key(place.dataset, part.partition, place.batch_id, program.dataset.definition)
+    async def _store(self, part: Part, origin: Origin, program: Program) -> File:
+        key = refined_key(origin.place.dataset, part.partition, origin.place.batch_id, origin.definition)
         stored = await self._means.store.put_new(self._refined.uri(key), part.body)
         if not stored.new:
             there = await self._means.store.get(stored.uri)
@@ -178,16 +189,38 @@ class Refine:
             event_time_max=part.event_time_max,
         )
 
-    def _announcement(self, place: Place, program: Program, files: Sequence[File]) -> FileNotice:
-        return FileNotice(
-            dataset=place.dataset,
+    def _announcements(
+        self, notice: FileNotice, origin: Origin, program: Program, files: Sequence[File]
+    ) -> Iterator[FileNotice]:
+        """Notices for the load queue; a replay has one, because it is loaded whole or not at all."""
+        told = FileNotice(
+            dataset=origin.place.dataset,
             zone=self._refined.name,
             files=files,
             columns=program.dataset.stored_columns,
-            batch_id=place.batch_id,
-            definition=program.dataset.definition,
+            batch_id=origin.place.batch_id,
+            definition=origin.definition,
             produced_at=self._means.clock.now(),
+            event_time=program.dataset.event_time,
         )
+        if notice.replaces is not None:
+            if len(files) > FILES_MAX:
+                raise RejectedError("too_large", f"the raw file has more than {FILES_MAX} partitions now")
+            yield replace(told, produced_at=notice.produced_at, replaces=notice.replaces)
+            return
+        for some in _slices(files, self._terms.partitions_max):
+            yield replace(told, files=some)
+
+
+def definition_of(definition: str, notice: FileNotice) -> str:
+    """The hash in the names of a raw file's refined files: of the definition, in a replay together with its moment.
+
+    So no two replays write to the same address, and what one replaces can be removed whatever the others do.
+    """
+    if notice.replaces is None:
+        return definition
+    facts = f"{definition} {notice.produced_at.isoformat()}"
+    return hashlib.sha256(facts.encode()).hexdigest()[: len(definition)]
 
 
 def _slices(whole: Sequence[T], most: int) -> Iterator[Sequence[T]]:

@@ -17,3 +17,7 @@ ORDER BY table_name, ordinal_position;
 -- name: large_strings
 -- Whether a text inside SUPER may be longer than 65,535 bytes here.
 SELECT is_large_string_enabled();
+
+-- name: diststyles
+-- How the rows of tables are spread: `AUTO(…)`, `EVEN`, `ALL` or `KEY(column)`. Empty tables are not told of.
+SELECT "table", diststyle FROM svv_table_info WHERE "schema" = {schema};

@@ -37,7 +37,7 @@ FROM (
     staged._row_number,
     staged._record_id,
     staged._raw_file,
-    TO_CHAR(staged.{event_time}, {partition_format}) AS _moment,
+    TO_CHAR(staged.{cut_by}, {cut_format}) AS _moment,
     CASE WHEN present._record_id IS NULL THEN 0 ELSE 1 END AS _replacing,
     ROW_NUMBER() OVER (PARTITION BY staged._record_id ORDER BY {order}) AS _nth
   FROM {stage} AS staged

@@ -232,12 +232,27 @@ def test_a_number_in_another_message_is_no_isolation_violation() -> None:
         ("The length of the data column x is longer than the length defined in the table.", RejectedError),
         ("Cannot insert a NULL value into column id", RejectedError),
         ("Assert", SetupError),
+        ("S3ServiceException:Please reduce your request rate.,Status 503,Error SlowDown", TransientError),
+        ("SUPER column in COPY query requires SERIALIZETOJSON option", SetupError),
+        ("Spectrum Scan Error https://s3.eu-west-1.amazonaws.com/lake-json/x.parquet", SetupError),
+        ("Invalid JSON in the column", RejectedError),
+        ("x is not a Parquet file", RejectedError),
     ],
 )
 def test_what_redshift_calls_internal_is_told_apart_by_its_words_and_the_unknown_waits(
     message: str, kind: type[Exception]
 ) -> None:
     assert type(_raised(warehouse_faults("copy"), _postgres_error("XX000", message))) is kind
+
+
+def test_a_missing_grant_says_which_rights_to_grant_and_redshifts_number_is_told() -> None:
+    found = _raised(
+        warehouse_faults("copy"), _postgres_error("42501", "permission denied for relation x", "code:  8001")
+    )
+    assert str(found) == (
+        "warehouse: cannot copy: permission denied for relation x (code 8001) - grant the loader's user SELECT, INSERT "
+        "and DELETE on it, and USAGE on its schema (SQLSTATE 42501)"
+    )
 
 
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22P02", "23502", "23505"])

@@ -141,7 +141,14 @@ class Loading:
 
     def group(self, *units: Unit) -> Group:
         """All of them in one COPY."""
-        return Group(self.dataset, self.dataset.stored_columns, units, f"g-{len(units)}")
+        return Group(
+            self.dataset,
+            self.dataset.stored_columns,
+            units,
+            group_id=f"g-{len(units)}",
+            event_time=self.dataset.event_time,
+            hourly=self.dataset.partition == "hour",
+        )
 
     def take_json_of(self, bytes_max: int) -> None:
         """Refine longer JSON from now on."""
@@ -367,6 +374,44 @@ async def test_the_higher_version_stays_and_of_equals_the_one_that_is_there(vers
     assert await amounts(versioned, place) == [("e001", 5), ("e002", 7), ("e003", 5), ("e004", 0)]
 
 
+async def test_rows_from_before_the_version_column_are_lower_than_any(
+    place: Place, tmp_path: Path, numbers: Iterator[int]
+) -> None:
+    name = f"later_{next(numbers)}"
+    before = await _prepared(place, tmp_path, name, DEFINITION.partition('[[column]]\nname = "amount"')[0])
+    required = DEFINITION.replace('type = "integer"', 'type = "integer"\nrequired = true')
+    after = await _prepared(place, tmp_path, name, f'on_duplicate = "replace"\nversion = "amount"\n{required}')
+    first = await before.refined(event(1), event(2))
+    old = Group(
+        after.dataset, before.dataset.stored_columns, [Unit((f,), ANNOUNCED) for f in first], "g", "event_time", False
+    )
+    assert (await after.commit().run(old)).inserted == 2
+    done = await after.load(*await after.refined(event(1, amount=5), event(3, amount=1)))
+    assert (done.inserted, done.replaced) == (1, 1)
+    late = await before.refined(event(1), event(4))
+    again = Group(
+        after.dataset, before.dataset.stored_columns, [Unit((f,), ANNOUNCED) for f in late], "h", "event_time", False
+    )
+    assert (await after.commit().run(again)).inserted == 1
+    rows = await place.rows(after.dataset)
+    assert [(row["event_id"], row.get("amount")) for row in rows] == [
+        ("e001", 5),
+        ("e002", None),
+        ("e003", 1),
+        ("e004", None),
+    ]
+
+
+async def test_rows_are_counted_as_their_files_were_cut_whatever_is_cut_today(hourly: Loading) -> None:
+    files = await hourly.refined(
+        {"event_id": "e1", "event_time": "2025-12-01T09:00:00Z"},
+        {"event_id": "e2", "event_time": "2025-12-01T10:00:00Z"},
+    )
+    group = replace(hourly.group(*(Unit((file,), ANNOUNCED) for file in files)), hourly=True)
+    await hourly.commit().run(replace(group, dataset=replace(hourly.dataset, partition="day")))
+    assert await hourly.figures(*files) == [(1, 1, 0), (1, 1, 0)]
+
+
 async def test_a_record_is_looked_for_around_its_event_time_where_the_dataset_says_so(
     windowed: Loading, place: Place
 ) -> None:
@@ -435,7 +480,7 @@ class TestRedshiftAlone:
     async def test_json_beyond_a_varchar_arrives_whole_where_the_cluster_takes_large_strings(
         self, loading: Loading, real: RealPlace
     ) -> None:
-        text = {"text": "ñ" * 100_000, "list": list(range(20_000))}
+        text: dict[str, Any] = {"text": "ñ" * 100_000, "list": list(range(20_000))}
         loading.take_json_of(1_000_000)
         files = await loading.refined(event(1, **text), event(2, short=1))
         with pytest.raises(RejectedError):

@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from service.core.model import Message, Outgoing
+from service.core.ports import Depth
 from tests.fakes.journal import Journal
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,9 +44,13 @@ class FakeQueue:
         self._deleted: list[_Stored] = []
         self.sent: dict[str, Outgoing] = {}
         """Everything that was ever sent here."""
+        self.received: Counter[str] = Counter()
+        """How often each message was received, also of those that are gone."""
         self.disorder: random.Random | None = None
         """In which order messages come; None keeps that of sending."""
         self.inflight_max = INFLIGHT_MAX
+        self.old_receipts_work = False
+        """Whether an older receipt deletes and hides all the same: SQS says that it may (AWS: DeleteMessage)."""
         self.dead: tuple[FakeQueue, int] | None = None
         """Where SQS itself moves what was received so often."""
 
@@ -151,6 +157,13 @@ class FakeQueue:
             self.put(*messages)
             done.extend(list(self.sent)[known:])
 
+    async def depth(self) -> Depth:
+        """What SQS would say, exactly."""
+        self._journal.before(f"{self.name} depth")
+        now = asyncio.get_running_loop().time()
+        waiting = sum(stored.visible_at <= now for stored in self._stored.values())
+        return Depth(waiting, sum(stored.visible_at > now and stored.receives > 0 for stored in self._stored.values()))
+
     def _visible(self, now: float) -> list[_Stored]:
         self._bury(now)
         found = [stored for stored in self._stored.values() if stored.visible_at <= now]
@@ -171,6 +184,7 @@ class FakeQueue:
     def _hand_out(self, stored: _Stored, visible_at: float) -> Message:
         stored.visible_at = visible_at
         stored.receives += 1
+        self.received[stored.message_id] += 1
         stored.receipt = f"{stored.message_id}#{stored.receives}"
         self._handed_out.add(stored.receipt)
         return Message(
@@ -185,6 +199,9 @@ class FakeQueue:
 
     def _owned(self, receipts: Sequence[str]) -> list[_Stored]:
         wanted = set(receipts)
+        if self.old_receipts_work:
+            ids = {receipt.partition("#")[0] for receipt in wanted & self._handed_out}
+            return [stored for stored in self._stored.values() if stored.message_id in ids]
         return [stored for stored in self._stored.values() if stored.receipt in wanted]
 
     def _strange(self, receipts: Sequence[str]) -> list[str]:

@@ -145,6 +145,7 @@ class _FakeSession:
             "columns": lambda text: _catalogue(
                 self._warehouse.columns if "'lake'" in text else self._warehouse.ledgers
             ),
+            "diststyles": lambda _: [],
             "large_strings": lambda _: [(self._warehouse.large_strings,)],
             "load_errors": lambda text: [(name, "amount", WORDS) for name in _TEXT.findall(text)],
             "copy_count": lambda _: [(len(self._staged),)],
@@ -211,7 +212,7 @@ class _FakeSession:
                 raise RejectedError("load_refused", "the warehouse refused the data: file not found")
             assert entry["mandatory"] is True
             assert entry["meta"]["content_length"] == len(body)
-            rows = pq.read_table(io.BytesIO(body)).to_pylist()
+            rows = pq.ParquetFile(io.BytesIO(body)).read(use_threads=False).to_pylist()
             if any(self._warehouse.refuses(row) for row in rows):
                 raise RejectedError("load_refused", "the warehouse refused the data")
             self._staged.extend(rows)
@@ -223,15 +224,21 @@ class _FakeSession:
         present = {row["_record_id"]: row for row in self._table(text) if near is None or _within(row, near)}
         order = sorted(self._staged, key=lambda row: (row["_received_at"], row["_raw_file"]))
         if version is not None:
-            order.sort(key=lambda row: row[version[1]], reverse=True)  # keeps the order of equals
+            order.sort(key=lambda row: _rank(row, version), reverse=True)  # keeps the order of equals
         form = "%Y-%m-%d %H" if "HH24" in text else "%Y-%m-%d"
         seen = set()
         for row in order:
             there = present.get(row["_record_id"])
-            lower = version is not None and there is not None and there[version[1]] < row[version[1]]
+            lower = version is not None and there is not None and _rank(there, version) < _rank(row, version)
             if row["_record_id"] not in seen and (there is None or lower or there["_raw_file"] in gone):
                 seen.add(row["_record_id"])
                 self._fresh.append((row, row[_one(_TIME, text)].strftime(form), there is not None))
+
+
+def _rank(row: Row, version: re.Match[str]) -> tuple[bool, Any]:
+    """Rows without a version are lower than any."""
+    value = row.get(version[1])
+    return value is not None, value
 
 
 def _within(row: Row, near: re.Match[str]) -> bool:

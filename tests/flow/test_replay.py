@@ -1,6 +1,5 @@
 """A mapping was mended and raw files are refined again: the table ends with the new rows, once."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -42,12 +41,14 @@ async def first_load(world: World, *events: dict[str, object]) -> tuple[list[str
     return raw, notice
 
 
-async def replay(world: World, raw: list[str], old: FileNotice, *, hours: int = 1) -> FileNotice:
-    """What `replay` will send: the raw file refined under the definition of now, in the place of the old files."""
-    world.queues["refine"].put(*map(Outgoing, raw))
+async def replay(world: World, raw: list[str], *old: FileNotice, hours: int = 1) -> FileNotice:
+    """The raw file refined under the definition of now, in the place of the old files."""
+    asked = FileNotice.from_json(raw[0])
+    replaces = Replaces(asked.files[0].uri, tuple(file.uri for notice in old for file in notice.files))
+    moment = asked.produced_at + timedelta(hours=hours)
+    world.queues["refine"].put(Outgoing(replace(asked, replaces=replaces, produced_at=moment).to_json()))
     [notice] = await refined(world)
-    replaces = Replaces(json.loads(raw[0])["files"][0]["uri"], tuple(file.uri for file in old.files))
-    return replace(notice, replaces=replaces, produced_at=old.produced_at + timedelta(hours=hours))
+    return notice
 
 
 async def load(world: World, *notices: FileNotice) -> None:
@@ -64,6 +65,7 @@ def amounts(world: World) -> list[tuple[str, int | None]]:
     return sorted((row["event_id"], row["amount"]) for row in world.rows())
 
 
+NEW = "one of its own files"
 EVENTS = (event(1, amount=1, euros=10), event(2, day=2, amount=2, euros=20))
 
 
@@ -101,10 +103,10 @@ def test_a_late_copy_of_any_notice_changes_nothing(world: World, tmp_path: Path)
         assert amounts(world) == [("e001", 10), ("e002", 20)]
         world.datasets = before
         back = await replay(world, raw, mended, hours=2)
-        await load(world, back)
+        await load(world, mended, back)
         await load(world, mended, old, back)
         assert amounts(world) == [("e001", 1), ("e002", 2)]
-        assert refined_files(world) == sorted(file.uri for file in old.files)
+        assert refined_files(world) == sorted(file.uri for file in back.files)
 
     run_virtual(main())
     assert not world.letters("load"), "files that a replay has removed are nobody's bad data"
@@ -116,12 +118,11 @@ def test_two_replays_of_a_file_in_hand_at_once_end_with_the_later(world: World, 
         raw, old = await first_load(world, *EVENTS)
         world.datasets = definition(tmp_path, MENDED)
         first = await replay(world, raw, old)
-        world.datasets = definition(tmp_path, MENDED.replace("euros", "amount"))
-        second = await replay(world, raw, first, hours=2)
-        both = replace(second, replaces=replace(second.replaces, uris=(*first.replaces.uris, *second.replaces.uris)))  # type: ignore[union-attr, type-var]
-        await load(world, both, first, old)
+        world.datasets = definition(tmp_path, DEFINITION)
+        second = await replay(world, raw, old, first, hours=2)
+        await load(world, second, first, old)
         assert amounts(world) == [("e001", 1), ("e002", 2)]
-        assert refined_files(world) == sorted(file.uri for file in both.files)
+        assert refined_files(world) == sorted(file.uri for file in second.files)
 
     run_virtual(main())
     assert not world.letters("load")
@@ -182,6 +183,7 @@ def test_rows_of_other_raw_files_stay_and_a_record_of_theirs_stays_theirs(world:
         lambda r: replace(r, uris=("s3://refined/events/_manifests/x.manifest",)),
         lambda r: replace(r, uris=(r.uris[0].replace("events", "others"),)),
         lambda r: replace(r, uris=(r.raw_file,)),
+        lambda r: replace(r, uris=(*r.uris, NEW)),
     ],
 )
 def test_a_replay_that_names_what_is_not_its_own_removes_nothing(
@@ -194,7 +196,9 @@ def test_a_replay_that_names_what_is_not_its_own_removes_nothing(
         new = await replay(world, raw, old)
         assert new.replaces is not None
         objects = set(world.store.objects)
-        await load(world, replace(new, replaces=spoil(new.replaces)))
+        spoilt = spoil(new.replaces)
+        uris = tuple(new.files[0].uri if uri == NEW else uri for uri in spoilt.uris)
+        await load(world, replace(new, replaces=replace(spoilt, uris=uris)))
         assert set(world.store.objects) >= objects
         assert amounts(world) == [("e001", 1), ("e002", 2)]
 
@@ -245,3 +249,29 @@ async def _crash(world: World, number: int, when: str, directory: Path) -> bool:
     world.journal.before, world.journal.after = calm.before, calm.after
     await live(world)
     return left < 0
+
+
+def test_a_replay_that_is_refined_again_writes_the_same_files(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        raw, old = await first_load(world, *EVENTS)
+        first, again = await replay(world, raw, old), await replay(world, raw, old)
+        other = await replay(world, raw, old, hours=2)
+        assert again == first
+        assert {file.uri for file in first.files}.isdisjoint(file.uri for file in (*old.files, *other.files))
+
+    run_virtual(main())
+
+
+def test_a_replay_on_the_refine_queue_is_of_one_raw_file(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        raw, old = await first_load(world, *EVENTS)
+        asked = FileNotice.from_json(raw[0])
+        wrong = replace(asked, replaces=Replaces(asked.files[0].uri[:-9] + "0.parquet", ()))
+        world.queues["refine"].put(Outgoing(wrong.to_json()))
+        await live(world)
+        assert refined_files(world) == sorted(file.uri for file in old.files)
+
+    run_virtual(main())
+    assert [letter["code"] for letter in world.letters("refine")] == ["bad_notice"]

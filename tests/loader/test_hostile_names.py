@@ -96,7 +96,8 @@ async def test_a_name_that_is_quoted_stays_a_name(stack: Stack, world: World, da
         zone.uri(refined_key("events", Event(1).partition, batch.batch_id, "0" * 12)), body
     )
     hostile = replace(file, uri=stored.uri, etag=data.draw(HOSTILE))
-    group = Group(dataset, columns, [Unit((hostile,), batch.landed_at)], data.draw(HOSTILE))
+    units = [Unit((hostile,), batch.landed_at)]
+    group = Group(dataset, columns, units, data.draw(HOSTILE), dataset.event_time, hourly=False)
     try:
         async with open_warehouse(stack.seats[0].dsn, password=None, tls=False, limits=PATIENT) as warehouse:
             commit = _commit(stack, warehouse, zone, role=data.draw(HOSTILE))

@@ -26,9 +26,9 @@ FILES = st.builds(
     event_time_min=st.none() | MOMENTS, event_time_max=st.none() | MOMENTS,
 )  # fmt: skip
 NOTICES = st.builds(
-    FileNotice, dataset=TEXT, zone=TEXT, files=st.lists(FILES, min_size=1, max_size=3),
+    FileNotice, dataset=TEXT, zone=TEXT, files=st.lists(FILES, min_size=1, max_size=3, unique_by=lambda file: file.uri),
     columns=st.lists(st.tuples(TEXT, TEXT), max_size=3), batch_id=TEXT, definition=TEXT, produced_at=MOMENTS,
-    replaces=st.none() | st.builds(Replaces, TEXT, st.lists(TEXT, max_size=3).map(tuple)),
+    replaces=st.none() | st.builds(Replaces, TEXT, st.lists(TEXT, max_size=3).map(tuple)), event_time=TEXT,
 )  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,

@@ -100,13 +100,13 @@ def test_a_message_that_comes_for_the_third_time_goes_alone_and_at_once(message:
     assert not held
 
 
-def test_suspects_of_a_key_wait_for_its_batch_under_way_but_for_no_interval(message: Make) -> None:
-    held: Gather[str] = Gather(LIMITS, one_at_a_time=True, interval_seconds=1_000)
-    for name in ("1", "2"):
-        held.add(message(message_id=name, receive_count=3), Sorted("a", name, 1, 1), 0)
-    held.add(message(message_id="3", receive_count=3), Sorted("b", "3", 1, 1), 0)
-    assert sealed(held) == ("a", "suspect", ["1"])
-    assert sealed(held) == ("b", "suspect", ["3"])
-    assert sealed(held) is None
+def test_where_groups_are_formed_suspects_form_groups_of_their_own_with_the_same_limits(message: Make) -> None:
+    held: Gather[str] = Gather(LIMITS, one_at_a_time=True, interval_seconds=100)
+    for name, receives in (("1", 3), ("2", 1), ("3", 4), ("4", 1), ("5", 9)):
+        held.add(message(message_id=name, receive_count=receives), Sorted("a", name, 1, 1), 0)
+    assert sealed(held) == ("a", "records", ["1", "3", "5"])
+    assert sealed(held, 60) is None
     held.finished("a")
-    assert sealed(held, 1) == ("a", "suspect", ["2"])
+    assert sealed(held, 60) is None
+    assert held.due_at() == 100
+    assert sealed(held, 100) == ("a", "age", ["2", "4"])

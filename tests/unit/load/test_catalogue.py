@@ -45,13 +45,21 @@ LIVE = [LiveColumn("id", "varchar(10)", nullable=False), LiveColumn("note", "var
         ),
         (
             [("note", "varchar(5)")],
-            ["table lake.t, column id: NOT NULL, but files do not have it: drop the constraint"],
+            ["table lake.t, column id: NOT NULL, but records may lack it: run acequia migrate"],
         ),
     ],
 )
 def test_an_operator_is_told_what_to_do(columns: list[tuple[str, str]], told: list[str]) -> None:
-    assert problems(columns, LIVE, "lake.t") == told
+    assert problems(columns, LIVE, "lake.t", {"id"}) == told
+
+
+def test_a_column_that_may_be_null_does_not_go_into_one_that_may_not() -> None:
+    told = ["table lake.t, column id: NOT NULL, but records may lack it: run acequia migrate"]
+    assert problems([("id", "varchar(10)")], LIVE, "lake.t", ()) == told
 
 
 def test_a_table_that_is_not_there_is_a_migrations_work() -> None:
-    assert problems([], None, "lake.t") == ["table lake.t does not exist: run acequia migrate"]
+    [told] = problems([], None, "lake.t", ())
+    assert told.startswith(
+        "table lake.t does not exist, or the user has no rights on it: run acequia migrate, or GRANT "
+    )

@@ -1,16 +1,20 @@
 """What a migration does about ledgers that an older version made, decided without a warehouse."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from service.core.datasets import Dataset
+from service.core.errors import SetupError
 from service.load.catalogue import LiveColumn
-from service.load.migrate import Step, ledger_steps
+from service.load.migrate import Step, check_diststyle, ledger_steps, table_steps
 from service.load.statements import Statements
-from service.load.tables import LEDGER_COLUMNS, LEDGER_FIRST, TABLE_STATEMENTS, Ledgers
+from service.load.tables import LEDGER_COLUMNS, LEDGER_FIRST, TABLE_STATEMENTS, Ledgers, Tables
 from service.settings import PROJECT
 
 Columns = Sequence[tuple[str, str]]
+Define = Callable[..., Dataset]
+TEMPLATES = Statements.load(PROJECT / "sql" / "schema" / "dataset.sql", expected=TABLE_STATEMENTS)
 
 VIEW = [("dataset", "varchar(63)"), *LEDGER_COLUMNS]
 OLD_VIEW = [("dataset", "varchar(63)"), *LEDGER_FIRST]
@@ -88,3 +92,40 @@ def _steps(ledgers: Ledgers, live: Mapping[str, Columns], *datasets: str) -> lis
 
 def _names(steps: Sequence[Step]) -> list[tuple[str, list[str]]]:
     return [(step.title, [statement.name for statement in step.statements]) for step in steps]
+
+
+def test_a_column_that_records_may_lack_now_is_refused_with_what_a_person_would_run(define: Define) -> None:
+    dataset = define('[[column]]\nname = "note"\ntype = "varchar(5)"\n')
+    live = [LiveColumn(name, kind, name != "note") for name, kind in dataset.stored_columns]
+    with pytest.raises(SetupError) as raised:
+        table_steps(Tables(TEMPLATES, dataset), {dataset.name: live})
+    assert str(raised.value) == (
+        "lake.things, column note: NOT NULL, but the definition lets records lack it, and Redshift drops no such "
+        'constraint. A person would run: ALTER TABLE "lake"."things" ADD COLUMN "note_new" varchar(5); UPDATE '
+        '"lake"."things" SET "note_new" = "note"; ALTER TABLE "lake"."things" DROP COLUMN "note"; ALTER TABLE '
+        '"lake"."things" RENAME COLUMN "note_new" TO "note";'
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "live", "remedy"),
+    [
+        ("auto", "AUTO(EVEN)", None),
+        ("auto", "EVEN", 'ALTER TABLE "lake"."things" ALTER DISTSTYLE AUTO;'),
+        ("even", "EVEN", None),
+        ("all", "AUTO(ALL)", 'ALTER TABLE "lake"."things" ALTER DISTSTYLE ALL;'),
+        ("id", "KEY(id)", None),
+        ("id", "KEY(at)", 'ALTER TABLE "lake"."things" ALTER DISTKEY "id";'),
+        ("even", None, None),
+    ],
+)
+def test_another_diststyle_is_refused_with_what_a_person_would_run(
+    define: Define, said: str, live: str | None, remedy: str | None
+) -> None:
+    dataset = define(head=f'diststyle = "{said}"')
+    if remedy is None:
+        check_diststyle(dataset, live)
+        return
+    with pytest.raises(SetupError) as raised:
+        check_diststyle(dataset, live)
+    assert str(raised.value).endswith(f"a person would run: {remedy}")
