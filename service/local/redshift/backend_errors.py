@@ -15,6 +15,8 @@ _SERIALIZATION_FAILURE = "40001"
 _NO_FUNCTION = "42883"
 _OWN_FUNCTION = "function redshift."
 _PERMISSION_DENIED = "42501"
+_NOT_NULL_VIOLATION = "23502"
+_NULL_IN = re.compile(r'null value in column "(.*)" of relation ')
 _DENIED_RELATION = re.compile(r"permission denied for (?:table|view|sequence) ")
 
 
@@ -42,6 +44,8 @@ _SAYINGS = (
     ),
     _Saying("428C9", "cannot insert a non-DEFAULT value", NOT_SUPPORTED, "cannot set an identity column to a value"),
     _Saying("428C9", "column ", NOT_SUPPORTED, f"{OWN_LIMIT} An identity column is not updated."),
+    _Saying("22P02", "invalid input syntax for type json", "22P02", f"{OWN_LIMIT} JSON_PARSE of what is no JSON."),
+    _Saying("22P05", "unsupported Unicode escape", "22P05", f"{OWN_LIMIT} JSON_PARSE of a zero character."),
     _Saying(CANCELLED, "canceling statement due to ", CANCELLED, CANCELLED_TEXT),
 )
 
@@ -55,6 +59,9 @@ def as_redshift(message: Message, *, process: int) -> Message | None:
         return wire.error(violation.sqlstate, violation.message, violation.detail)
     if sqlstate == _PERMISSION_DENIED and _DENIED_RELATION.match(told):
         return wire.error(sqlstate, _DENIED_RELATION.sub("permission denied for relation ", told))
+    if sqlstate == _NOT_NULL_VIOLATION and (found := _NULL_IN.match(told)) is not None:
+        # The number is not certain: COPY's is XX000. PostgreSQL's DETAIL would quote the row.
+        return wire.error(sqlstate, f"Cannot insert a NULL value into column {found[1]}")
     if sqlstate == _NO_FUNCTION and told.startswith(_OWN_FUNCTION):
         return wire.error(sqlstate, told.replace(_OWN_FUNCTION, "function ", 1))
     for saying in _SAYINGS:

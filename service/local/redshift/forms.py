@@ -9,12 +9,15 @@ from service.local.redshift.statements import Statement
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BEFORE_ROWS = frozenset({"SELECT", "=", "<>", "!=", "<", ">", "<=", ">=", "WHERE", "AND", "OR", "ON", "DISTINCT", ","})
+_WITH_IN_WITH = "can't specify another WITH clause inside a WITH clause subquery"
 _OPERATORS = frozenset({"<", ">", "<=", ">=", "OPERATOR"})
 
 
 def check_forms(statement: Statement) -> None:
     """Raises RefusedError."""
     _check_insert(statement)
+    _check_delete(statement)
+    _check_with(statement)
     for at, token in enumerate(statement.tokens):
         if token.token_type is TokenType.NUMBER and not _is_plain_number(statement, at):
             raise syntax_error(token.text)
@@ -35,6 +38,32 @@ def _check_insert(statement: Statement) -> None:
         rows = statement.parts(after + 1, len(statement))
         if len(rows) > 1 and "SELECT" in statement.words(after, len(statement)):
             raise not_supported("can't use subqueries in multi-row VALUES")
+
+
+def _check_delete(statement: Statement) -> None:
+    """DELETE has no other name for its table (AWS: DELETE, its syntax)."""
+    if statement.words(0, 2) != ("DELETE", "FROM"):
+        return
+    after = statement.after_name(2)
+    if after < len(statement) and statement.word(after) not in {"USING", "WHERE"}:
+        raise syntax_error(statement.shown(after))
+
+
+def _check_with(statement: Statement) -> None:
+    """No WITH within the subquery of a WITH (AWS: WITH clause). The number is not known."""
+    for at in range(len(statement)):
+        if statement.word(at) != "WITH" or not statement.name(at + 1) or statement.word(at + 1) == "TIME":
+            continue
+        query = at
+        while query == at or statement.word(query) == ",":
+            query = statement.after_parentheses(query + 2)
+            if statement.words(query, 2) != ("AS", "("):
+                break
+            end = statement.after_parentheses(query + 1)
+            inner = range(query, end)
+            if any(statement.word(place) == "WITH" and statement.word(place + 1) != "TIME" for place in inner):
+                raise not_supported(_WITH_IN_WITH)
+            query = end
 
 
 def _is_plain_number(statement: Statement, at: int) -> bool:

@@ -19,15 +19,37 @@ END $f$;
 CREATE OR REPLACE FUNCTION pg_catalog.is_large_string_enabled() RETURNS bool LANGUAGE sql STABLE
 RETURN redshift.string_bytes_max() > 65535;
 
+-- A SUPER has 1,000 levels (AWS: Limitations of SUPER); Redshift's text is not known. Few documents have so many
+-- brackets that one must look: then, without strings, each pass takes the innermost pairs out.
+CREATE OR REPLACE FUNCTION redshift.shallow(document varchar) RETURNS varchar LANGUAGE plpgsql IMMUTABLE STRICT
+AS $f$
+DECLARE
+    brackets text;
+BEGIN
+    IF length(document) - length(translate(document, '[{', '')) <= 1000 THEN
+        RETURN document;
+    END IF;
+    brackets := regexp_replace(document, $re$"(?:[^"\\]|\\.)*"$re$, '', 'g');
+    brackets := regexp_replace(brackets, $re$[^][{}]$re$, '', 'g');
+    FOR level IN 1..1000 LOOP
+        brackets := regexp_replace(brackets, $re$\[\]|\{\}$re$, '', 'g');
+        EXIT WHEN brackets = '';
+    END LOOP;
+    IF brackets <> '' THEN
+        RAISE EXCEPTION '[stand-in] A SUPER has at most 1000 levels.' USING ERRCODE = 'XX000';
+    END IF;
+    RETURN document;
+END $f$;
+
 CREATE OR REPLACE FUNCTION pg_catalog.json_parse(document varchar) RETURNS super
 LANGUAGE sql STABLE STRICT
-RETURN redshift.fitting(document)::pg_catalog.jsonb;
+RETURN redshift.shallow(redshift.fitting(document))::pg_catalog.jsonb;
 
 -- COPY leaves text in a SUPER column as a SUPER string; this takes the document out of it.
 CREATE OR REPLACE FUNCTION pg_catalog.json_parse(document super) RETURNS super
 LANGUAGE sql STABLE STRICT
 RETURN CASE jsonb_typeof(document::jsonb)
-    WHEN 'string' THEN redshift.fitting(document::jsonb #>> '{}')::pg_catalog.jsonb
+    WHEN 'string' THEN redshift.shallow(redshift.fitting(document::jsonb #>> '{}'))::pg_catalog.jsonb
     ELSE document::pg_catalog.jsonb
 END;
 

@@ -19,7 +19,7 @@ BEGIN
         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-            AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid)
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'redshift_turn')
     LOOP
         EXECUTE format(
             'CREATE TRIGGER redshift_turn BEFORE INSERT OR UPDATE OR DELETE ON %I.%I EXECUTE FUNCTION redshift.take_turn()',

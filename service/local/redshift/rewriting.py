@@ -12,12 +12,13 @@ from service.local.redshift.grammar import called_functions, check_names, check_
 from service.local.redshift.kinds import TAKEN_OVER, Kind, kind_of
 from service.local.redshift.merge import merge_text
 from service.local.redshift.navigation import navigation_edits
+from service.local.redshift.outer_joins import outer_join_edits
 from service.local.redshift.refusals import NOT_SUPPORTED, OWN_LIMIT, RefusedError, not_supported
 from service.local.redshift.rights import rights_edits
 from service.local.redshift.scope import scope_of, tree_of
 from service.local.redshift.sessions import check_lock, setting_text, transaction_text
 from service.local.redshift.statements import Edit, Statement, statements
-from service.local.redshift.table_definitions import table_edits
+from service.local.redshift.table_definitions import table_edits, table_note
 from service.local.redshift.updates import check_update
 from service.local.redshift.vocabulary import COMPUTE_ONLY, LEADER_ONLY, LEADER_ONLY_WORDS
 from service.local.redshift.windows import check_windows
@@ -56,7 +57,9 @@ def rewritten(statement: Statement) -> str:
     _check_shape(statement)
     edits += _expressions(statement)
     text = statement.edited(_outermost(edits))
-    return _without_qualify(text) if _QUALIFIES in statement.words(0, len(statement)) else text
+    if _QUALIFIES in statement.words(0, len(statement)):
+        text = _without_qualify(text)
+    return text + table_note(statement) if kind is Kind.TABLE else text
 
 
 def _merge(statement: Statement) -> str:
@@ -73,6 +76,7 @@ def _expressions(statement: Statement) -> Iterator[Edit]:
     yield from call_edits(statement)
     yield from navigation_edits(statement)
     yield from _cast_edits(statement)
+    yield from outer_join_edits(statement)
     for at in range(len(statement)):
         if statement.words(at, 3) in _ASKED_BY_PSQL:
             yield statement.replaced(at, at + 3, "false")

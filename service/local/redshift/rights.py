@@ -1,8 +1,9 @@
 """Users, groups, roles and grants, and the plain statements about schemas, views and tables."""
 
+import re
 from collections.abc import Iterator
 
-from service.local.redshift.refusals import OWN_LIMIT, not_supported, syntax_error
+from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, syntax_error
 from service.local.redshift.statements import Edit, Statement
 
 _USER_OPTIONS = frozenset(
@@ -13,6 +14,12 @@ _REFUSED_WORDS = frozenset(
      "SUPERUSER", "CREATEROLE", "CREATEDB", "CREATEUSER", "DISABLE", "SYSLOG", "SESSION", "QUOTA", "EXTERNALID",
      "MASKING", "RLS", "IGNORE", "SEQUENCE", "SEQUENCES", "PARAMETER", "TABLESPACE", "GRANTED", "AUTHORIZATION"}
 )  # fmt: skip
+_NOT_TAKEN = "28P01"
+_HASHED = re.compile(r"md5[0-9a-fA-F]{32}")
+# Of the printable characters all but these: ' " \\ / @
+_CLEAR_TEXT = re.compile(r"[!#-&(-.0-?A-\[\]-~]{8,64}")
+_HOLDS = ("[A-Z]", "[a-z]", "[0-9]")
+_RULES = "8 to 64 characters, upper and lower case letters and a digit, and no ' \" \\ / @ or blank."
 _OWN_ROLES = ("standin", "pg_")
 
 
@@ -46,14 +53,29 @@ def _check_words(statement: Statement) -> None:
 def _check_user(statement: Statement) -> None:
     if statement.word(0) == "CREATE" and "PASSWORD" not in statement.words(0, len(statement)):
         raise not_supported(f"{OWN_LIMIT} CREATE USER needs a PASSWORD.")
+    _check_password(statement)
     for at in range(3, len(statement)):
         named = statement.word(at - 1) in {"GROUP", ","}
         if not named and statement.literal(at) is None and statement.word(at) not in _USER_OPTIONS:
             raise syntax_error(statement.shown(at))
 
 
+def _check_password(statement: Statement) -> None:
+    """The rules for a password in clear text (AWS: CREATE USER). The message never shows it."""
+    for at in range(len(statement)):
+        password = statement.literal(at + 1)
+        if statement.word(at) != "PASSWORD" or password is None or _HASHED.fullmatch(password):
+            continue
+        if password.startswith("sha256|"):
+            raise not_supported(f"{OWN_LIMIT} A password is taken in clear text or as an MD5 hash.")
+        if not _CLEAR_TEXT.fullmatch(password) or not all(re.search(kind, password) for kind in _HOLDS):
+            raise RefusedError(_NOT_TAKEN, f"{OWN_LIMIT} A password needs {_RULES}")
+
+
 def _role_words(statement: Statement) -> Iterator[Edit]:
     """PostgreSQL grants a role without the word ROLE, and knows no other roles than roles."""
+    if "ON" not in statement.words(0, len(statement)) and statement.word(1) != "ROLE":
+        raise not_supported(f"{OWN_LIMIT} A role is granted and revoked with the word ROLE before its name.")
     for at in range(1, len(statement)):
         if statement.word(at) == "ROLE" and statement.word(at - 1) != "FOR":
             yield statement.blanked(at, at + 1)

@@ -10,9 +10,8 @@ from service.local.redshift import wire
 from service.local.redshift.backend import Backend
 from service.local.redshift.faults import Fault, Faults
 from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, serializable_violation
-from service.local.redshift.rewriting import rewritten
 from service.local.redshift.statements import statements
-from service.local.redshift.steps import Step, Steps, planned
+from service.local.redshift.steps import Step, Steps, planned, relayed
 from service.local.redshift.wire import Message, MessageReader
 
 _T = TypeVar("_T")
@@ -152,7 +151,7 @@ class Session:
 
 
 def _relayed(sql: str, string_bytes_max: int) -> str:
-    return "; ".join(rewritten(statement) for statement in statements(sql, string_bytes_max=string_bytes_max))
+    return "; ".join(relayed(statement) for statement in statements(sql, string_bytes_max=string_bytes_max))
 
 
 def _steps(sql: str, string_bytes_max: int) -> list[Step]:

@@ -16,7 +16,7 @@ from service.local.redshift.maintenance import (
     read_maintain,
     read_truncate,
 )
-from service.local.redshift.refusals import RefusedError
+from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported
 from service.local.redshift.rewriting import rewritten
 from service.local.redshift.statements import Statement
 from service.local.redshift.unload_run import Unloader
@@ -53,11 +53,26 @@ def _step(statement: Statement) -> Step:
             return read_truncate(statement)
         case Kind.VACUUM | Kind.ANALYZE:
             return read_maintain(statement)
-        case Kind.TABLE if statement.word(0) == "ALTER":
-            changed = statement.word(statement.after_name(2))
-            if changed in _ALONE:
-                return Alone(_ALONE[changed], statement)
+    alone = _alone(statement)
+    return Alone(alone, statement) if alone else rewritten(statement)
+
+
+def relayed(statement: Statement) -> str:
+    """The statement's text for the extended protocol, where nobody sees to it that it stands alone.
+
+    Raises RefusedError.
+    """
+    alone = _alone(statement)
+    if alone:
+        raise not_supported(f"{OWN_LIMIT} {alone} is taken as a simple query only, not in the extended protocol.")
     return rewritten(statement)
+
+
+def _alone(statement: Statement) -> str:
+    """What the statement is called if it may not stand in a transaction; empty if it may."""
+    return (
+        _ALONE.get(statement.word(statement.after_name(2)), "") if statement.words(0, 2) == ("ALTER", "TABLE") else ""
+    )
 
 
 class Steps:

@@ -6,25 +6,28 @@ Keys are informational in Redshift, so PostgreSQL never sees them. NOT NULL is e
 from collections.abc import Iterator
 
 from service.local.redshift.data_types import column_edits
+from service.local.redshift.distribution import check_distribution
+from service.local.redshift.encodings import ENCODINGS, check_encoding
 from service.local.redshift.identity import identity_edits
 from service.local.redshift.keys import check_keys
-from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, syntax_error
+from service.local.redshift.refusals import OWN_LIMIT, not_supported, syntax_error
 from service.local.redshift.statements import Edit, Statement
+from service.local.redshift.storage import altered_note, created_note
 
 _KEYS_OF_TABLE = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
 _REFUSED_COLUMN_WORDS = frozenset({"GENERATED", "COLLATE", "EXCLUDE", "STORAGE", "COMPRESSION"})
-_ENCODINGS = frozenset(
-    {
-        "AUTO", "AZ64", "BYTEDICT", "DELTA", "DELTA32K", "LZO", "MOSTLY8", "MOSTLY16", "MOSTLY32", "RAW", "RUNLENGTH",
-        "TEXT255", "TEXT32K", "ZSTD",
-    }
-)  # fmt: skip
-_ACTIVE_TRANSACTION = "25001"
 
 
 def table_edits(statement: Statement) -> Iterator[Edit]:
     """Raises RefusedError."""
     yield from _altered(statement) if statement.word(0) == "ALTER" else _created(statement)
+
+
+def table_note(statement: Statement) -> str:
+    """What storage.sql is told of the statement, as a comment to put behind it."""
+    if statement.word(0) == "CREATE":
+        return created_note(statement, created_name(statement))
+    return altered_note(statement, 2)
 
 
 def created_name(statement: Statement) -> int:
@@ -48,12 +51,17 @@ def _created(statement: Statement) -> Iterator[Edit]:
     if end > at and not is_list_of_names:
         check_keys(statement, at + 1, end - 1)
         yield from _elements(statement, at + 1, end - 1, table)
+    attributes = end
     while end < len(statement) and statement.word(end) != "AS":
         length = _table_attribute_length(statement, end)
         if not length:
             raise syntax_error(statement.shown(end))
         yield statement.blanked(end, end + length)
         end += length
+    if is_list_of_names:
+        check_distribution(statement, attributes, attributes, end)
+    else:
+        check_distribution(statement, at + 1, attributes - 1, end)
 
 
 def _elements(statement: Statement, start: int, end: int, table: str) -> Iterator[Edit]:
@@ -75,6 +83,7 @@ def _elements(statement: Statement, start: int, end: int, table: str) -> Iterato
         else:
             yield from column_edits(statement, first + 1, table=table, column=statement.name(first))
             yield from _column_attributes(statement, first + 2, stop)
+            check_encoding(statement, first + 1, stop)
             yield from identity_edits(statement, first + 1, stop)
 
 
@@ -90,7 +99,7 @@ def _column_attributes(statement: Statement, start: int, end: int) -> Iterator[E
             raise not_supported("ALTER/CREATE TABLE column CHECK constraint is not supported")
         if statement.word(at) in _REFUSED_COLUMN_WORDS:
             raise not_supported(f"{OWN_LIMIT} The column attribute {statement.word(at)} is not supported.")
-        if statement.word(at) == "ENCODE" and statement.word(at + 1) not in _ENCODINGS:
+        if statement.word(at) == "ENCODE" and statement.word(at + 1) not in ENCODINGS:
             raise syntax_error(statement.shown(at + 1))
         length = _column_attribute_length(statement, at)
         if length:
@@ -144,12 +153,23 @@ def _altered(statement: Statement) -> Iterator[Edit]:
             _check_added(statement, column + 2)
             yield from column_edits(statement, column + 1, table=table, column=statement.name(column))
             yield from _column_attributes(statement, column + 2, len(statement))
+            check_encoding(statement, column + 1, len(statement))
         case ("ALTER", "COLUMN") if statement.words(at + 3, 2) == ("TYPE", "VARCHAR"):
-            yield from column_edits(statement, at + 4, table=table, column=statement.name(at + 2))
+            yield from _resized(statement, at + 2, table=table)
         case ("DROP", "COLUMN") | ("RENAME", "TO") | ("RENAME", "COLUMN") | ("OWNER", "TO"):
             return
         case _:
             raise not_supported(f"{OWN_LIMIT} This form of ALTER TABLE is not supported.")
+
+
+def _resized(statement: Statement, column: int, *, table: str) -> Iterator[Edit]:
+    """ALTER COLUMN c TYPE VARCHAR(n), where no value is cut."""
+    after = statement.after_parentheses(column + 3)
+    if after < len(statement):
+        raise syntax_error(statement.shown(after))
+    for start, end, new in column_edits(statement, column + 2, table=table, column=statement.name(column)):
+        size_bytes = new.removeprefix("varchar(").removesuffix(")")
+        yield start, end, f"{new} USING redshift.not_cut({statement.text(column, column + 1)}, {size_bytes})"
 
 
 def _check_added(statement: Statement, start: int) -> None:
@@ -160,11 +180,3 @@ def _check_added(statement: Statement, start: int) -> None:
             raise not_supported(f"{OWN_LIMIT} {refused} does not go with ADD COLUMN.")
     if "DEFAULT" not in words and any(words[at : at + 2] == ("NOT", "NULL") for at in range(len(words))):
         raise not_supported("ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression")
-
-
-def check_alone(statement: Statement) -> None:
-    """For a client inside a transaction: raises RefusedError for a change of a table that must stand alone."""
-    at = statement.after_name(2)
-    what = {"APPEND": "ALTER TABLE APPEND", "ALTER": "ALTER TABLE ALTER COLUMN"}.get(statement.word(at))
-    if statement.word(0) == "ALTER" and what is not None:
-        raise RefusedError(_ACTIVE_TRANSACTION, f"{what} cannot run inside a transaction block")

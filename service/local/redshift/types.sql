@@ -122,6 +122,22 @@ RETURN CASE
     ELSE pg_catalog.bpchar(value, modifier, explicit)
 END;
 
+-- NUMERIC has no NaN and no infinity. Every declared one goes through here, as a bare one is NUMERIC(18, 0). The text
+-- is known for NaN.
+CREATE OR REPLACE FUNCTION redshift.sized_numeric(value numeric, modifier integer) RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE STRICT
+AS $f$
+BEGIN
+    IF value = 'NaN' THEN
+        RAISE EXCEPTION 'invalid input syntax for type numeric: "nan"' USING ERRCODE = '22P02';
+    ELSIF value IN ('Infinity', '-Infinity') THEN
+        RAISE EXCEPTION '[stand-in] NUMERIC has no infinity.' USING ERRCODE = '22P02';
+    END IF;
+    RETURN pg_catalog.numeric(value, modifier);
+END $f$;
+UPDATE pg_catalog.pg_cast SET castfunc = 'redshift.sized_numeric(numeric, integer)'::regprocedure
+WHERE castsource = 'numeric'::regtype AND casttarget = 'numeric'::regtype;
+
 UPDATE pg_catalog.pg_cast SET castfunc = 'redshift.sized_varchar(varchar, integer, bool)'::regprocedure
 WHERE castsource = 'varchar'::regtype AND casttarget = 'varchar'::regtype;
 UPDATE pg_catalog.pg_cast SET castfunc = 'redshift.sized_char(bpchar, integer, bool)'::regprocedure
