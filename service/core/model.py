@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from service.core.batching import Reason
 
@@ -92,6 +92,8 @@ class Batch(Generic[T]):
     reason: Reason
     sealed_at: datetime
     size_bytes: int
+    progress: list[Any] = field(default_factory=list, compare=False)
+    """What the layer has done of it already, in its own terms: a try that fails leaves it to the next one."""
 
     @property
     def batch_id(self) -> str:

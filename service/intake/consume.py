@@ -6,6 +6,7 @@ repeated; every layer's work is harmless to repeat. A message is rejected only a
 """
 
 import asyncio
+import itertools
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -98,6 +99,8 @@ class Intake(Generic[T]):
         self._settled = asyncio.Event()
         """Wakes pollers that found no room."""
         self._received_all = False
+        self._batches = itertools.count(1)
+        """Numbers batches: two of the same messages, received twice at once, have the same id."""
 
     def drain(self) -> None:
         """Receive no more; seal, handle and settle what is held, then let `run` return."""
@@ -171,18 +174,22 @@ class Intake(Generic[T]):
         self._trouble.over(work)
 
     async def _dispatch(self) -> None:
-        running: dict[asyncio.Task[None], str] = {}
+        running: dict[asyncio.Task[None], int] = {}
 
         def free() -> bool:
             """A batch that waits for its own dataset's sake takes nobody's place."""
-            return sum(not self._trouble.of_dataset(work) for work in running.values()) < self._limits.batches_max
+            return (
+                sum(not self._trouble.of_dataset(("batch", number)) for number in running.values())
+                < self._limits.batches_max
+            )
 
         async with asyncio.TaskGroup() as batches:
             while self._gather or running or not self._received_all:
                 self._arrived.clear()
                 while free() and (batch := self._seal(idle=not running)):
-                    task = batches.create_task(self._work(batch), name=f"{self._layer.name} {batch.batch_id}")
-                    running[task] = batch.batch_id
+                    number = next(self._batches)
+                    task = batches.create_task(self._work(batch, number), name=f"{self._layer.name} batch {number}")
+                    running[task] = number
                     task.add_done_callback(running.pop)
                     task.add_done_callback(lambda _: self._arrived.set())
                 due = self._gather.due_at() if free() else None
@@ -202,7 +209,7 @@ class Intake(Generic[T]):
         self._emit(BatchClosed(self._layer.name, key, reason, len(waiting), size_bytes))
         return Batch(key, [one.value for one in waiting], reason, self._clock.now(), size_bytes)
 
-    async def _work(self, batch: Batch[T]) -> None:
+    async def _work(self, batch: Batch[T], number: int) -> None:
         began = self._clock.monotonic()
         outcome: Outcome[T] | None = None
         try:
@@ -216,10 +223,10 @@ class Intake(Generic[T]):
                     if self._draining.is_set():
                         return
                     self._arrived.set()
-                    await self._trouble.wait(batch.batch_id, down)
+                    await self._trouble.wait(("batch", number), down)
         finally:
             self._gather.finished(batch.key)
-            self._trouble.over(batch.batch_id)
+            self._trouble.over(("batch", number))
             self._settled.set()
         self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
 

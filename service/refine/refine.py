@@ -77,8 +77,6 @@ class Refine:
         self._letters = letters
         self._terms = terms
         self._tolerance = tolerance
-        self._fates: dict[str, list[Fate]] = {}
-        """What became of the notices of batches that an outage has stopped half-way, in order."""
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
@@ -100,10 +98,9 @@ class Refine:
         Where more is rejected than data explain, the dataset pauses and its notices are deferred. When an outage ends
         the work half-way, the next try of the batch goes on where this one stopped.
         """
-        fates = self._fates.setdefault(batch.batch_id, [])
+        fates: list[Fate] = batch.progress
         for held in batch.held[len(fates) :]:
-            fates.append(await self._fate(held.value))
-        del self._fates[batch.batch_id]
+            fates.append(await self._fate(held.value))  # noqa: PERF401 (each counts as soon as it is known)
         rejected = [
             (held, fate) for held, fate in zip(batch.held, fates, strict=True) if isinstance(fate, RejectedError)
         ]

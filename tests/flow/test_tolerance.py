@@ -8,6 +8,7 @@ import pytest
 from service.core.definitions import load_datasets
 from service.core.errors import TransientError
 from service.core.events import DatasetPaused, DatasetResumed, FileRefined, MessagesDeferred, RecordsRejected
+from service.core.model import Outgoing
 from tests.fakes.time import run_virtual
 from tests.fakes.world import DEFINITION, World, event, live
 
@@ -128,3 +129,26 @@ def test_a_batch_that_an_outage_stopped_goes_on_where_it_stopped(two: World) -> 
     run_virtual(main())
     assert len(two.rows()) == 4
     assert sum(isinstance(e, FileRefined) for e in two.events) == 4
+
+
+def test_a_notice_that_is_in_hand_twice_at_the_same_moment_is_refined_twice_and_loaded_once(two: World) -> None:
+    async def main() -> None:
+        two.open()
+        two.send(event(1, amount=1))
+        await live(two, lambda: len(two.queues["refine"]) == 1, layers=("land",))
+        [raw] = two.queues["refine"].take()
+        failed = False
+
+        def once(effect: str) -> None:
+            nonlocal failed
+            if effect.startswith("put refined events") and not failed:
+                failed = True
+                two.queues["refine"].double()
+                raise TransientError("s3", "it is away")
+
+        two.journal.before = once
+        two.queues["refine"].put(Outgoing(raw))
+        await live(two, refine_batch_files_max=1)
+
+    run_virtual(main())
+    assert two.event_ids() == ["e001"]
