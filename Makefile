@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := install --quiet --disable-pip-version-check --require-hashes
 LOCK   := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test faults simulate check format lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/local.stamp
@@ -13,6 +13,18 @@ demo: $(VENV)/local.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every fault scenario with its longer variations: some ten minutes.
+faults: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/faults -m "faults_all or not faults_all" $(PYTEST_ARGS)
+
+# Longer than `make test` does it, for a night. A failure prints its seed, the fewest faults that cause it, and how to
+# run it again.
+SEEDS ?= 100000
+SEED  ?= 1
+
+simulate: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seed $(SEED)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

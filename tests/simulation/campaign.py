@@ -1,0 +1,62 @@
+"""Many seeds in several processes, and the table of what befell the service."""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import get_args
+
+import pyarrow as pa
+
+from service.core.events import Event
+from tests.simulation.database import one_database
+from tests.simulation.faults import FAULTS, PAIRS
+from tests.simulation.trial import Tally, tried
+
+SEEDS_A_PIECE = 25
+FIRED_MIN = 20
+TOLD_ELSEWHERE = {"ServiceStopped"}
+"""By the process around the layers, which is not simulated."""
+
+
+def campaign(seeds: range, *, processes: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
+    """Try them all; tell of each piece when it is done."""
+    pieces = [seeds[start : start + SEEDS_A_PIECE] for start in range(0, len(seeds), SEEDS_A_PIECE)]
+    tally = Tally()
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for piece in pool.map(_piece, pieces):
+            tally.add(piece)
+            tell(piece)
+    return tally
+
+
+def table(tally: Tally) -> str:
+    """How often each pair of point and fault fired, and every failure."""
+    points: Sequence[str] = sorted(FAULTS)
+    lines = [
+        f"{point:24} " + ", ".join(f"{kind} {tally.fired[point, kind]}" for kind in FAULTS[point]) for point in points
+    ]
+    lines.append("told: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.told.items())))
+    fired = sum(tally.fired.values())
+    lines.append(f"{tally.seeds} seeds, {fired} faults of {len(PAIRS)} kinds, {len(tally.failures)} failures")
+    return "\n".join([*lines, *tally.failures])
+
+
+def seldom(tally: Tally) -> list[str]:
+    """The pairs that fired too seldom for anything to be said about them."""
+    return [
+        f"{point} with {kind}: {tally.fired[point, kind]}"
+        for point, kind in PAIRS
+        if tally.fired[point, kind] < FIRED_MIN
+    ]
+
+
+def untold(tally: Tally) -> list[str]:
+    """What the service tells of in so few runs that nobody can say that it was tried."""
+    kinds = {kind.__name__ for kind in get_args(Event)} - TOLD_ELSEWHERE
+    return sorted(kind for kind in kinds if tally.told[kind] < FIRED_MIN)
+
+
+def _piece(seeds: range) -> Tally:
+    pa.set_cpu_count(1)
+    with one_database():
+        return tried(seeds)

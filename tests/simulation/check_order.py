@@ -1,0 +1,104 @@
+"""I3, the order of effects, from the journal: nothing leaves a queue before its next durable place has it."""
+
+import json
+from collections.abc import Iterable
+
+from service.core.errors import RejectedError
+from service.core.notice import FileNotice
+from tests.simulation.facts import Facts
+from tests.simulation.run import BrokenError
+
+
+class _Seen:
+    """What is durable so far, as the journal is read from its beginning."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.landed: set[str] = set()
+        """Messages in raw files that were announced."""
+        self.announced: set[str] = set()
+        """Refined files in notices."""
+        self.loaded: set[str] = set()
+        """Files in a ledger."""
+        self.originals: set[str] = set()
+        """Bodies of messages in dead letters."""
+        self.places: dict[str, set[tuple[int, int]]] = {}
+        self.last: dict[tuple[str, str], str] = {}
+        """Which message was the last of a queue that was sent with that body."""
+
+    def take(self, effect: str, details: Iterable[str]) -> None:
+        """One more effect."""
+        if effect == "warehouse commit":
+            self.loaded.update(details)
+            return
+        queue, _, verb = effect.partition(" ")
+        if not verb.startswith("send "):
+            return
+        for message_id in details:
+            body = self._facts.run.world.queues[queue].sent[message_id].body
+            if queue.endswith("-dlq"):
+                self._letter(json.loads(body))
+            else:
+                self.last[queue, body] = message_id
+                self._notice(queue, body)
+
+    def has_loaded(self, notice: FileNotice) -> bool:
+        """Whether a ledger has all that the notice names."""
+        replaced = notice.replaces.uris if notice.replaces is not None else ()
+        return {file.uri for file in notice.files} | set(replaced) <= self.loaded
+
+    def _letter(self, letter: dict[str, object]) -> None:
+        if "places" in letter:
+            found = self.places.setdefault(str(letter["raw_file"]), set())
+            found.update((row, index) for row, index in letter["places"])  # type: ignore[attr-defined]
+            return
+        original = letter["original"]
+        assert isinstance(original, dict)
+        if "uri" in original:
+            original = json.loads(self._facts.run.objects[original["uri"]])
+        self.originals.add(original["body"])
+
+    def _notice(self, queue: str, body: str) -> None:
+        uris = [file.uri for file in FileNotice.from_json(body).files]
+        if queue == "load":
+            self.announced.update(uris)
+        else:
+            self.landed.update(row["message_id"] for uri in uris for row in self._facts.rows(uri))
+
+
+def order(facts: Facts) -> None:
+    """Every deletion comes after what makes it safe."""
+    seen = _Seen(facts)
+    for effect, details in facts.effects:
+        seen.take(effect, details)
+        queue, _, verb = effect.partition(" ")
+        if not verb.startswith("delete "):
+            continue
+        for message_id in details:
+            body = facts.run.world.queues[queue].sent[message_id].body
+            if body in seen.originals or seen.last.get((queue, body), message_id) != message_id:
+                continue  # it has a letter, or was sent again to come later
+            if not _safe(facts, seen, queue, message_id, body):
+                raise BrokenError(f"I3: {message_id} was deleted before its next durable place had it")
+
+
+def _safe(facts: Facts, seen: _Seen, queue: str, message_id: str, body: str) -> bool:
+    if queue == "records":
+        return message_id in seen.landed
+    try:
+        notice = FileNotice.from_json(body)
+    except RejectedError:
+        return False
+    if queue == "load":
+        return seen.has_loaded(notice) or any(map(seen.has_loaded, _later(facts, notice)))
+    for file in notice.files:
+        bad = {(row, i) for row, sent in facts.truth(file.uri) for i, key in enumerate(sent.records) if key is None}
+        if not bad <= seen.places.get(file.uri, set()):
+            return False
+    return set(facts.refined(notice)) <= seen.announced
+
+
+def _later(facts: Facts, notice: FileNotice) -> list[FileNotice]:
+    """Replays of the same raw file that were asked for later: where one counts, the earlier ones are settled."""
+    raw_file = notice.replaces.raw_file if notice.replaces is not None else ""
+    return [one for one in facts.replays.get(raw_file, []) if one.produced_at > notice.produced_at]

@@ -1,0 +1,132 @@
+"""What is promised about the processes themselves: they isolate, stay bounded, touch only what is theirs, and count."""
+
+from collections import Counter
+
+from service.core.events import DatasetPaused
+from service.core.zones import Zone
+from service.settings import LAYERS
+from tests.simulation.facts import Facts
+from tests.simulation.process import Process
+from tests.simulation.producers import SECRET
+from tests.simulation.run import BrokenError
+
+ZONES = tuple(Zone.parse(name, f"s3://{name}") for name in ("raw", "refined", "errors"))
+POLLERS, MESSAGES_A_POLL = 4, 10
+FREE = {"fail", "denied", "contended", "slow", "lingers", "outage", "nothing"}
+NOT_FREE = {f"{queue} {verb}" for queue in ("records", "refine", "load") for verb in ("receive", "hide")} | {"sqs away"}
+"""Where even these cost a receive: claims that could not be extended, and what is under way when SQS is lost."""
+TASKS_MAX = 120
+"""Of two processes and the simulation around them."""
+
+
+def isolated(facts: Facts) -> None:
+    """I8: on a calm day a bad message costs nobody a second receive, itself neither."""
+    calm = not facts.run.plan.faults
+    for name, queue in facts.run.world.queues.items():
+        first = 0 if calm else facts.run.calm_from[name]
+        for message_id in list(queue.sent)[first:]:
+            times = queue.received[message_id]
+            if times > 1:
+                raise BrokenError(f"I8: {message_id} was received {times} times, and nothing was wrong")
+
+
+def spared(facts: Facts) -> None:
+    """Promise 5: an outage costs no message a receive, and whatever ends a process or a claim at most one."""
+    costs = 1 if facts.run.quiet else 2
+    costs += sum(fault.kind not in FREE or fault.point in NOT_FREE for fault in facts.run.fired)
+    for queue in facts.run.world.queues.values():
+        for message_id, times in queue.received.items():
+            if times > costs:
+                raise BrokenError(f"5: {message_id} was received {times} times for {costs - 1} faults")
+
+
+def going_on(facts: Facts) -> None:
+    """Promise 4 and 5: no dataset pauses for fewer bad records than its limit, however often they are tried."""
+    for process in facts.run.processes:
+        paused = [event for event in process.told if isinstance(event, DatasetPaused)]
+        if paused and not facts.run.setup.impatient:
+            raise BrokenError(f"5: {process.name} paused {paused[0].dataset}: {paused[0].reason}")
+
+
+def bounded(facts: Facts) -> None:
+    """I6: bytes held never exceed what is allowed by more than the polls under way, and tasks do not pile up."""
+    sizes = [
+        len(queue.sent[message_id].body.encode())
+        for queue in facts.run.world.queues.values()
+        for message_id, times in queue.received.items()
+        for _ in range(times)
+    ]
+    largest = sum(sorted(sizes)[-POLLERS * MESSAGES_A_POLL :])
+    for process in facts.run.processes:
+        if process.held_bytes_peak > facts.run.setup.calm.memory_bytes_max + largest:
+            raise BrokenError(f"I6: {process.name} held {process.held_bytes_peak} bytes")
+        if process.tasks_peak > TASKS_MAX:
+            raise BrokenError(f"I6: {process.tasks_peak} tasks")
+
+
+def confined(facts: Facts) -> None:
+    """I9: no address outside the zones; and nothing that is told holds what the records hold."""
+    strange = [uri for uri in facts.run.touched if not any(zone.holds(uri) for zone in ZONES)]
+    if strange:
+        raise BrokenError(f"I9: outside the zones: {strange[0]}")
+    for process in facts.run.processes:
+        for event in process.told:
+            if SECRET in repr(event):
+                raise BrokenError(f"I9: {type(event).__name__} tells what a record holds")
+    for queue, found in facts.letters.items():
+        for _, letter in found:
+            if SECRET in letter["sentence"]:
+                raise BrokenError(f"I9: a letter in {queue} quotes a record")
+
+
+def counted(facts: Facts) -> None:
+    """I10: received = settled + released + let go, by each process's own metrics, unless it was killed."""
+    for process in facts.run.processes:
+        if process.dead:
+            continue
+        figures = _figures(process)
+        for layer in LAYERS:
+            _balanced(process, layer, figures[layer])
+    replayed = any(fault.kind == "replay" for fault in facts.run.fired)
+    for dataset in () if replayed else facts.run.datasets:
+        rows = sum(_inserted(process, dataset) for process in facts.run.processes)
+        in_ledger = sum(entry.inserted for entry in facts.entries(dataset).values())
+        if rows > in_ledger or (rows < in_ledger and not facts.run.plan.faults):
+            raise BrokenError(f"I10: {dataset}: {rows} rows counted as inserted, {in_ledger} in the ledger")
+
+
+def _balanced(process: Process, layer: str, told: Counter[str]) -> None:
+    """What was received and not settled was released, or expired, or was rejected in a batch that was given back."""
+    open_ = told["received"] - told["settled"] - told["rejected at once"]
+    least = told["released"] + told["unreleased"]
+    most = least + told["expired"] + told["rejected in batches"] + told["deferred"]
+    if process.stood_still or process.hung_up:
+        most = told["received"]
+    if not max(0, least) <= open_ <= most:
+        raise BrokenError(f"I10: {process.name}, {layer}: {open_} of {dict(told)} are neither settled nor given back")
+
+
+def _figures(process: Process) -> dict[str, Counter[str]]:
+    figures: dict[str, Counter[str]] = {layer: Counter() for layer in LAYERS}
+    names = {
+        "acequia_messages_received_total": "received",
+        "acequia_messages_settled_total": "settled",
+        "acequia_messages_released_total": "released",
+        "acequia_claims_expired_total": "expired",
+        "acequia_messages_deferred_total": "deferred",
+    }
+    for metric in process.metrics.registry.collect():
+        for sample in metric.samples:
+            layer = sample.labels.get("layer", "")
+            if sample.name in names:
+                figures[layer][names[sample.name]] += int(sample.value)
+            elif sample.name == "acequia_rejected_total":
+                at_once = not sample.labels["dataset"]
+                figures[layer]["rejected at once" if at_once else "rejected in batches"] += int(sample.value)
+            elif sample.name == "acequia_settlement_failures_total" and sample.labels["action"] == "release":
+                figures[layer]["unreleased"] += int(sample.value)
+    return figures
+
+
+def _inserted(process: Process, dataset: str) -> int:
+    return int(process.metrics.registry.get_sample_value("acequia_rows_inserted_total", {"dataset": dataset}) or 0)

@@ -1,0 +1,135 @@
+"""What a run left behind, read from its stores: raw and refined files, notices, letters. Nobody's word is taken."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from service.core.dead_letter import MARKER
+from service.core.errors import RejectedError
+from service.core.notice import FileNotice
+from service.load.ledger import Entry, batch_of
+from service.refine.refine import definition_of
+from tests.simulation.producers import Sent
+from tests.simulation.run import Run
+
+Row = dict[str, Any]
+Letter = dict[str, Any]
+Place = tuple[int, int]
+
+
+class Facts:
+    """Read once, each when it is first asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._rows: dict[str, list[Row]] = {}
+        self.effects = list(zip(run.world.journal.effects, run.world.journal.details, strict=True))
+
+    def rows(self, uri: str) -> list[Row]:
+        """The rows of a file that lay in the store at some time."""
+        if uri not in self._rows:
+            file = pq.ParquetFile(BytesIO(self.run.objects[uri]))
+            self._rows[uri] = file.read(use_threads=False).to_pylist()
+        return self._rows[uri]
+
+    def sent(self, queue: str) -> list[tuple[str, str]]:
+        """Ids and bodies of all that ever went to a queue."""
+        return [(message_id, out.body) for message_id, out in self.run.world.queues[queue].sent.items()]
+
+    @cached_property
+    def letters(self) -> dict[str, list[tuple[str, Letter]]]:
+        """By dead-letter queue: ids of messages, and what stands in them."""
+        queues = [name for name in self.run.world.queues if name.endswith("-dlq")]
+        return {queue: [(message_id, json.loads(body)) for message_id, body in self.sent(queue)] for queue in queues}
+
+    def original(self, letter: Letter) -> Mapping[str, Any]:
+        """The message that a letter is about, in the end: a letter may be about a letter that somebody sent back."""
+        original: Mapping[str, Any] = letter["original"]
+        if "uri" in original:
+            original = json.loads(self.run.objects[original["uri"]])
+        inner = _envelope(original["body"])
+        return self.original(inner) if inner is not None and "original" in inner else original
+
+    def notices(self, queue: str) -> Iterator[tuple[str, FileNotice]]:
+        """Our notices among all that ever went to a queue; those in letters that were sent back too."""
+        for message_id, body in self.sent(queue):
+            try:
+                yield message_id, FileNotice.from_json(body)
+            except RejectedError:
+                continue
+
+    @cached_property
+    def raw_files(self) -> dict[str, list[Row]]:
+        """By address: raw files that were announced."""
+        named = {file.uri for _, notice in self.notices("refine") for file in notice.files}
+        return {uri: self.rows(uri) for uri in sorted(named)}
+
+    def truth(self, raw_file: str) -> list[tuple[int, Sent]]:
+        """What the producers know about each row of a raw file."""
+        return [(row, self.run.sent[one["message_id"]]) for row, one in enumerate(self.raw_files[raw_file])]
+
+    def refined(self, notice: FileNotice) -> list[str]:
+        """The files that refine made of what that notice names; those of a replay are others."""
+        definition = definition_of(self.run.datasets[notice.dataset].definition, notice)
+        ends = tuple(f"{batch_of(file.uri)}.{definition}.parquet" for file in notice.files)
+        return sorted(uri for uri in self.run.objects if uri.endswith(ends))
+
+    @cached_property
+    def replays(self) -> dict[str, list[FileNotice]]:
+        """By raw file: the replays of it that refine announced and that were not rejected, the latest last."""
+        found: dict[str, list[FileNotice]] = {}
+        for _, notice in self.notices("load"):
+            if notice.replaces is not None and not {file.uri for file in notice.files} & self.given_up_refined:
+                found.setdefault(notice.replaces.raw_file, []).append(notice)
+        return {raw_file: sorted(ones, key=lambda one: one.produced_at) for raw_file, ones in found.items()}
+
+    @cached_property
+    def given_up_raw(self) -> set[str]:
+        """Raw files that were rejected whole."""
+        return set(self._given_up("refine-dlq"))
+
+    @cached_property
+    def given_up_refined(self) -> set[str]:
+        """Files of notices that were rejected on their way into the warehouse."""
+        return set(self._given_up("load-dlq"))
+
+    def files_of(self, letter: Letter) -> list[str]:
+        """The files of the notice that a letter is about; none where it is about a letter about records."""
+        body = self.original(letter)["body"]
+        return [] if _envelope(body) is not None else [file.uri for file in FileNotice.from_json(body).files]
+
+    @cached_property
+    def places(self) -> dict[str, set[Place]]:
+        """By raw file: which of its records have a letter."""
+        found: dict[str, set[Place]] = {}
+        for _, letter in self.letters["refine-dlq"]:
+            inner = self._innermost(letter)
+            if "places" in inner:
+                found.setdefault(inner["raw_file"], set()).update((row, index) for row, index in inner["places"])
+        return found
+
+    def entries(self, dataset: str) -> dict[str, Entry]:
+        """The ledger of a dataset."""
+        return {uri: Entry(*row) for uri, row in self.run.world.warehouse.entries(dataset).items()}
+
+    def _given_up(self, queue: str) -> Iterable[str]:
+        for _, letter in self.letters[queue]:
+            if "original" in letter:
+                yield from self.files_of(letter)
+
+    def _innermost(self, letter: Letter) -> Letter:
+        """A letter, or the one that it is about."""
+        inner = _envelope(letter["original"]["body"]) if "body" in letter.get("original", {}) else None
+        return letter if inner is None else self._innermost(inner)
+
+
+def _envelope(body: str) -> Letter | None:
+    """A body as one of our letters, if it is one."""
+    if MARKER not in body:
+        return None
+    given: Letter = json.loads(body)
+    return given

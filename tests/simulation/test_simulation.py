@@ -1,0 +1,19 @@
+"""The whole service in simulated worlds: whatever goes wrong, its promises hold; and everything did go wrong."""
+
+import os
+import sys
+
+import pytest
+
+from tests.simulation.campaign import campaign, seldom, table, untold
+
+SEEDS = range(1, 1_501)
+
+
+@pytest.mark.timeout(600)
+def test_the_promises_hold_whatever_goes_wrong() -> None:
+    tally = campaign(SEEDS, processes=min(2, os.cpu_count() or 1))
+    sys.stdout.write(f"{table(tally)}\n")
+    assert not tally.failures, "\n".join(tally.failures)
+    assert seldom(tally) == []
+    assert untold(tally) == []
