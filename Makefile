@@ -1,4 +1,4 @@
-# Four verbs, the same here and in CI: demo, test, check, format. `make lock` renews the locked versions.
+# demo, test, check, format: the same here and in CI. For the night: simulate, faults. `make lock` renews locked versions.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -14,7 +14,7 @@ demo: $(VENV)/local.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault scenario with its longer variations: some ten minutes.
+# Every fault scenario with its longer variations: some fifteen minutes.
 faults: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/faults -m "faults_all or not faults_all" $(PYTEST_ARGS)
 

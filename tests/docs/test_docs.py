@@ -20,6 +20,7 @@ from service.core.events import Event
 from service.core.notice import File, FileNotice, Replaces
 from service.settings import PROJECT, Settings
 from service.telemetry.metrics import Metrics
+from tests.faults.table import markdown
 from tests.poison.table import table
 
 DOCS = PROJECT / "docs"
@@ -177,3 +178,7 @@ def test_every_field_of_a_file_notice_is_documented_and_none_too_many() -> None:
 
 def test_the_poison_table_is_the_corpus() -> None:
     assert (DOCS / "poison.md").read_text(encoding="utf-8").endswith(table() + "\n")
+
+
+def test_the_table_of_scenarios_is_that_of_the_tests() -> None:
+    assert (DOCS / "guarantees.md").read_text(encoding="utf-8").endswith(f"## The scenarios\n\n{markdown()}\n")

@@ -14,7 +14,7 @@ from tests.simulation.trial import Tally, tried
 
 SEEDS_A_PIECE = 25
 FIRED_MIN = 20
-TOLD_ELSEWHERE = {"ServiceStopped"}
+TOLD_ELSEWHERE = {"ServiceStopped", "ShieldFailed"}
 """By the process around the layers, which is not simulated."""
 
 

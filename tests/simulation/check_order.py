@@ -23,6 +23,8 @@ class _Seen:
         self.originals: set[str] = set()
         """Bodies of messages in dead letters."""
         self.places: dict[str, set[tuple[int, int]]] = {}
+        self.replays: list[FileNotice] = []
+        """Notices of replays, for the load queue."""
         self.last: dict[tuple[str, str], str] = {}
         """Which message was the last of a queue that was sent with that body."""
 
@@ -43,9 +45,16 @@ class _Seen:
                 self._notice(queue, body)
 
     def has_loaded(self, notice: FileNotice) -> bool:
-        """Whether a ledger has all that the notice names."""
-        replaced = notice.replaces.uris if notice.replaces is not None else ()
-        return {file.uri for file in notice.files} | set(replaced) <= self.loaded
+        """Whether a ledger has all that the notice names, or that of a later replay of the same raw file."""
+        if _named(notice) <= self.loaded:
+            return True
+        return notice.replaces is not None and any(
+            later.replaces is not None
+            and later.replaces.raw_file == notice.replaces.raw_file
+            and later.produced_at > notice.produced_at
+            and _named(later) <= self.loaded
+            for later in self.replays
+        )
 
     def _letter(self, letter: dict[str, object]) -> None:
         if "places" in letter:
@@ -59,11 +68,19 @@ class _Seen:
         self.originals.add(original["body"])
 
     def _notice(self, queue: str, body: str) -> None:
-        uris = [file.uri for file in FileNotice.from_json(body).files]
+        notice = FileNotice.from_json(body)
+        uris = [file.uri for file in notice.files]
         if queue == "load":
             self.announced.update(uris)
+            if notice.replaces is not None:
+                self.replays.append(notice)
         else:
             self.landed.update(row["message_id"] for uri in uris for row in self._facts.rows(uri))
+
+
+def _named(notice: FileNotice) -> set[str]:
+    replaced = notice.replaces.uris if notice.replaces is not None else ()
+    return {*(file.uri for file in notice.files), *replaced}
 
 
 def order(facts: Facts) -> None:

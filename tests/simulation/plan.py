@@ -62,7 +62,7 @@ THIN = [
     (point, kind)
     for point, kind in PAIRS
     if point.endswith(" hide")
-    or point in ("load-dlq send", "remove refined")
+    or point in ("load-dlq send", "remove refined", "warehouse fresh_create")
     or point
     in ("warehouse ledger_remove", "warehouse replayed_delete", "warehouse lock_holder", "warehouse load_errors")
 ]

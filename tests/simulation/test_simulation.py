@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.campaign import campaign, seldom, table, untold
 
-SEEDS = range(1, 1_501)
+SEEDS = range(1, 1_801)
 
 
 @pytest.mark.timeout(600)
