@@ -181,4 +181,4 @@ def test_the_poison_table_is_the_corpus() -> None:
 
 
 def test_the_table_of_scenarios_is_that_of_the_tests() -> None:
-    assert (DOCS / "guarantees.md").read_text(encoding="utf-8").endswith(f"## The scenarios\n\n{markdown()}\n")
+    assert (DOCS / "guarantees.md").read_text(encoding="utf-8").endswith(f"## The scenarios\n\n{markdown()}")
