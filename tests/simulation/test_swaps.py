@@ -1,0 +1,225 @@
+"""The order of durable effects matters: services that swap two of them, or leave one out, are found.
+
+The effects are those that the docstrings of `land.py`, `refine.py`, `commit.py` and `consume.py` list. Two swaps are no
+faults and are not here: letters, objects and notice of one raw file all come before its own notice is deleted, so that
+letters may as well be sent last; and COPY cannot read a manifest that is not stored yet.
+"""
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.core.errors import SetupError, TransientError
+from service.core.model import Batch, Outgoing
+from service.core.ports import Means, ObjectStore, Queue, Stored
+from service.intake.consume import Intake
+from service.intake.inflight import Inflight
+from service.intake.letters import DeadLetters
+from service.land.land import Land
+from service.load import commit, ledger
+from service.load.load import Load
+from service.refine.refine import Refine
+from tests.simulation.database import one_database
+from tests.simulation.plan import Plan
+from tests.simulation.run import BrokenError
+from tests.simulation.trial import passed
+
+SEEDS = range(1, 200)
+Swap = Callable[[pytest.MonkeyPatch], None]
+
+
+class _LateStore:
+    """Says that an object is stored, and stores it when it is told to."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._late: list[tuple[str, bytes]] = []
+
+    async def put_new(self, uri: str, body: bytes) -> Stored:
+        self._late.append((uri, body))
+        return Stored(uri, hashlib.md5(body).hexdigest(), len(body), new=True)
+
+    async def flush(self) -> None:
+        for uri, body in self._late:
+            await self._store.put_new(uri, body)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class _NoQueue:
+    """Takes everything, sends nothing."""
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        return
+
+
+def _with_late_objects(patch: pytest.MonkeyPatch, layer: type[Any], method: str) -> None:
+    work = getattr(layer, method)
+
+    async def swapped(self: Any, *given: Any) -> Any:
+        other = copy.copy(self)
+        late = _LateStore(self._means.store)
+        other._means = replace(self._means, store=late)  # noqa: SLF001
+        done = await work(other, *given)
+        await late.flush()
+        return done
+
+    patch.setattr(layer, method, swapped)
+
+
+def _without(patch: pytest.MonkeyPatch, layer: type[Any], queue: str) -> None:
+    begin = layer.__init__
+
+    def deaf(self: Any, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        setattr(self, queue, _NoQueue())
+
+    patch.setattr(layer, "__init__", deaf)
+
+
+def land_announces_before_it_stores(patch: pytest.MonkeyPatch) -> None:
+    _with_late_objects(patch, Land, "handle")
+
+
+def land_does_not_announce(patch: pytest.MonkeyPatch) -> None:
+    _without(patch, Land, "_refine_queue")
+
+
+def refine_announces_before_it_stores(patch: pytest.MonkeyPatch) -> None:
+    _with_late_objects(patch, Refine, "_refine")
+
+
+def refine_does_not_announce(patch: pytest.MonkeyPatch) -> None:
+    _without(patch, Refine, "_load_queue")
+
+
+def _settled_first(patch: pytest.MonkeyPatch, layer: type[Any]) -> None:
+    handle = layer.handle
+    claims: list[Inflight] = []
+    begin = Inflight.__init__
+
+    def remember(self: Inflight, name: str, queue: Queue, **given: Any) -> None:
+        begin(self, name, queue, **given)
+        claims[:] = [self] if name == layer.name else claims
+
+    async def hasty(self: Any, batch: Batch[Any]) -> Any:
+        await claims[0].done([held.message.receipt for held in batch.held])
+        return await handle(self, batch)
+
+    patch.setattr(Inflight, "__init__", remember)
+    patch.setattr(layer, "handle", hasty)
+
+
+def refine_deletes_before_its_work(patch: pytest.MonkeyPatch) -> None:
+    _settled_first(patch, Refine)
+
+
+def load_deletes_before_its_work(patch: pytest.MonkeyPatch) -> None:
+    _settled_first(patch, Load)
+
+
+def what_is_rejected_is_deleted_before_its_letter(patch: pytest.MonkeyPatch) -> None:
+    reject = Intake._reject  # noqa: SLF001 (a test may break what it likes)
+
+    async def hasty(self: Any, dataset: str, rejected: Sequence[tuple[Any, Any]]) -> None:
+        await self._inflight.done([message.receipt for message, _ in rejected])
+        await reject(self, dataset, rejected)
+
+    patch.setattr(Intake, "_reject", hasty)
+
+
+def what_is_deferred_is_deleted_before_it_is_sent_again(patch: pytest.MonkeyPatch) -> None:
+    defer = Intake._defer  # noqa: SLF001
+
+    async def hasty(self: Any, dataset: str, deferred: Sequence[tuple[Any, float]]) -> None:
+        await self._inflight.done([held.message.receipt for held, _ in deferred])
+        await defer(self, dataset, deferred)
+
+    patch.setattr(Intake, "_defer", hasty)
+
+
+def what_is_deferred_is_not_sent_again(patch: pytest.MonkeyPatch) -> None:
+    async def forget(self: Any, dataset: str, deferred: Sequence[tuple[Any, float]]) -> None:
+        await self._inflight.done([held.message.receipt for held, _ in deferred])
+
+    patch.setattr(Intake, "_defer", forget)
+
+
+def letters_that_failed_count_as_sent(patch: pytest.MonkeyPatch) -> None:
+    send = DeadLetters.send
+
+    async def trusting(self: DeadLetters, letters: Sequence[Any]) -> None:
+        try:
+            await send(self, letters)
+        except (TransientError, SetupError):
+            return
+
+    patch.setattr(DeadLetters, "send", trusting)
+
+
+def claims_are_not_extended(patch: pytest.MonkeyPatch) -> None:
+    async def forget(self: Inflight) -> None:
+        return
+
+    patch.setattr(Inflight, "_extend", forget)
+
+
+def the_ledger_is_not_written(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ledger, "loaded", lambda *given: [])
+
+
+def superseded_objects_are_not_removed(patch: pytest.MonkeyPatch) -> None:
+    begin = commit.Commit.__init__
+
+    class Keeping:
+        def __init__(self, store: ObjectStore) -> None:
+            self._store = store
+
+        async def remove(self, uris: Sequence[str]) -> None:
+            return
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+    def kept(self: Any, *given: Any, means: Means, **named: Any) -> None:
+        begin(self, *given, means=replace(means, store=Keeping(means.store)), **named)
+
+    patch.setattr(commit.Commit, "__init__", kept)
+
+
+SWAPS: tuple[Swap, ...] = (
+    land_announces_before_it_stores,
+    land_does_not_announce,
+    refine_announces_before_it_stores,
+    refine_does_not_announce,
+    refine_deletes_before_its_work,
+    load_deletes_before_its_work,
+    what_is_rejected_is_deleted_before_its_letter,
+    what_is_deferred_is_deleted_before_it_is_sent_again,
+    what_is_deferred_is_not_sent_again,
+    letters_that_failed_count_as_sent,
+    claims_are_not_extended,
+    the_ledger_is_not_written,
+    superseded_objects_are_not_removed,
+)
+
+
+@pytest.mark.parametrize("swap", SWAPS, ids=lambda swap: swap.__name__)
+def test_a_service_that_swaps_or_forgets_an_effect_is_found(swap: Swap, monkeypatch: pytest.MonkeyPatch) -> None:
+    swap(monkeypatch)
+    with one_database():
+        assert next(_breaches(), None) is not None
+
+
+def _breaches() -> Iterator[BrokenError]:
+    """What the checker says of seeds; anything else that is raised is a fault of this file."""
+    for seed in SEEDS:
+        try:
+            passed(Plan.of(seed))
+        except BrokenError as wrong:
+            yield wrong
