@@ -92,7 +92,7 @@ class Batch(Generic[T]):
     reason: Reason
     sealed_at: datetime
     size_bytes: int
-    progress: list[Any] = field(default_factory=list, compare=False)
+    progress: dict[str, Any] = field(default_factory=dict, compare=False)
     """What the layer has done of it already, in its own terms: a try that fails leaves it to the next one."""
 
     @property

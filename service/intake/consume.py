@@ -8,7 +8,7 @@ repeated; every layer's work is harmless to repeat. A message is rejected only a
 import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -162,10 +162,14 @@ class Intake(Generic[T]):
             except RejectedError as wrong:
                 rejected.append((message, wrong))
         self._arrived.set()
-        work = ("reject", messages[0].receipt)
+        work, told = ("reject", messages[0].receipt), False
         while rejected:  # ends with the letters sent, or left for `run` to give back because we stop
             try:
-                await self._reject("", rejected)
+                if not told:
+                    await self._reject("", rejected)
+                    told = True
+                await self._inflight.done([message.receipt for message, _ in rejected])
+                self._count_rejected("", [wrong for _, wrong in rejected])
                 break
             except (TransientError, SetupError) as down:
                 if self._draining.is_set():
@@ -212,32 +216,40 @@ class Intake(Generic[T]):
     async def _work(self, batch: Batch[T], number: int) -> None:
         began = self._clock.monotonic()
         outcome: Outcome[T] | None = None
+        reached: set[str] = set()
         try:
-            while True:  # ends with the batch settled, or left for `run` to give back because we stop
+            while self._inflight.holds(batch.held):  # ends with the batch settled, expired, or left because we stop
                 try:
                     with self._busy:
                         outcome = outcome or await self._layer.handle(batch)
-                        await self._settle(batch, outcome)
+                        await self._settle(batch, outcome, reached)
                     break
                 except (TransientError, SetupError) as down:
                     if self._draining.is_set():
                         return
                     self._arrived.set()
                     await self._trouble.wait(("batch", number), down)
+            else:
+                return  # nothing of it is ours any more: whoever has it now does it
         finally:
             self._gather.finished(batch.key)
             self._trouble.over(("batch", number))
             self._settled.set()
         self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
 
-    async def _settle(self, batch: Batch[T], outcome: Outcome[T]) -> None:
-        await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
-        await self._defer(batch.key, outcome.deferred)
-        settled = {held.message.receipt for held, _ in (*outcome.rejected, *outcome.deferred)}
-        await self._inflight.done([h.message.receipt for h in batch.held if h.message.receipt not in settled])
+    async def _settle(self, batch: Batch[T], outcome: Outcome[T], reached: set[str]) -> None:
+        """Letters, then what is deferred, then the deletion; what was reached before is not done again."""
+        if "letters" not in reached:
+            await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
+            reached.add("letters")
+        if "deferred" not in reached:
+            await self._defer(batch.key, outcome.deferred)
+            reached.add("deferred")
+        await self._inflight.done([held.message.receipt for held in batch.held])
+        self._count_rejected(batch.key, [wrong for _, wrong in outcome.rejected])
 
     async def _defer(self, dataset: str, deferred: Sequence[tuple[Held[T], float]]) -> None:
-        """Send again, to come later as new messages, and then delete: so waiting costs no message a receive."""
+        """Send again, to come later as new messages: so waiting costs no message a receive."""
         if not deferred:
             return
         again = [
@@ -245,17 +257,18 @@ class Intake(Generic[T]):
             for held, seconds in deferred
         ]
         await self._queues.work.send(again)
-        await self._inflight.done([held.message.receipt for held, _ in deferred])
         self._emit(MessagesDeferred(self._layer.name, dataset, len(deferred)))
 
     async def _reject(self, dataset: str, rejected: Sequence[tuple[Message, RejectedError]]) -> None:
+        """Send the letters of what was rejected whole."""
         if not rejected:
             return
         now = self._clock.now()
         letters = [rejected_message(self._layer.name, dataset, message, wrong, now) for message, wrong in rejected]
         await self._queues.letters.send(letters)
-        await self._inflight.done([message.receipt for message, _ in rejected])
-        for _, wrong in rejected:
+
+    def _count_rejected(self, dataset: str, wrongs: Iterable[RejectedError]) -> None:
+        for wrong in wrongs:
             self._emit(RecordsRejected(self._layer.name, dataset, wrong.code, 1))
 
 

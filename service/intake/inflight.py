@@ -8,10 +8,11 @@ Visibility can be extended to 12 hours from the receive, never further (SQS, Cha
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.core.errors import SetupError, TransientError
 from service.core.events import ClaimsExpired, MessagesReleased, SettlementFailed
-from service.core.model import Message, utf8_bytes
+from service.core.model import Held, Message, utf8_bytes
 from service.core.ports import Clock, Emit, Queue
 
 VISIBILITY_SECONDS_CEILING = 12 * 3600 - 60
@@ -47,6 +48,11 @@ class Inflight:
             size = utf8_bytes(message.body)
             self._claims[message.receipt] = _Claim(asked, asked + self._visibility_seconds, size)
             self.body_bytes += size
+
+    def holds(self, held: Iterable[Held[Any]]) -> bool:
+        """Whether any of these is still ours: a process that slept for long finds that nothing is."""
+        self.let_go_expired()
+        return any(one.message.receipt in self._claims for one in held)
 
     def let_go_expired(self) -> None:
         """Forget what is no longer ours; the work on it goes on and does no harm, but it is not settled by us."""
@@ -105,6 +111,7 @@ class Inflight:
             failed = set(await self._queue.hide(stale, self._visibility_seconds))
         except (TransientError, SetupError):
             failed = set(stale)
+        self.let_go_expired()  # an answer that came too late proves nothing
         for receipt in stale:
             if receipt not in failed and receipt in self._claims:
                 self._claims[receipt].expires = now + self._visibility_seconds

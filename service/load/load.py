@@ -96,8 +96,9 @@ class Load:
         why = {unit.key: wrong for unit, wrong in refused}
         found = [(held, [why[unit.key] for unit in units_of(held.value) if unit.key in why]) for held in batch.held]
         rejected = [(held, wrongs[0]) for held, wrongs in found if wrongs]
-        if self._tolerance.takes(batch.key, len(batch.held), len(rejected)):
-            self._tolerance.count(batch.key, len(batch.held), len(rejected))
+        what = rejected[0][0].value.batch_id if rejected else ""
+        if self._tolerance.takes(batch.key, what, len(batch.held), len(rejected)):
+            self._tolerance.count(batch.key, what, len(batch.held), len(rejected))
             return Outcome(rejected)
         pause = self._tolerance.paused_seconds(batch.key)
         return Outcome(deferred=[(held, pause) for held, _ in rejected])

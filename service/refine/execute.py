@@ -6,6 +6,7 @@ cannot do with a file at all costs that file: it is rejected as `bad_file`, with
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -70,6 +71,8 @@ class Judged:
     records: int
     good: pa.Table
     rejections: Sequence[Rejection]
+    messages_rejected: int
+    """Messages of which nothing passed: what one message holds counts once, however much it is."""
 
 
 def judge(raw: bytes, raw_uri: str, program: Program, keys: Keys, memory_bytes: int) -> Judged:
@@ -167,7 +170,17 @@ def _results(
     if long:
         rejections.append(Rejection(LONG_NUMBER, sorted(long)))
     rejections.extend(_unopened(opened))
-    return Judged(len(opened.records) + len(opened.wrong), _typed(good, program), rejections)
+    spoilt = _spoilt(opened, rejections)
+    return Judged(len(opened.records) + len(opened.wrong), _typed(good, program), rejections, spoilt)
+
+
+def _spoilt(opened: Opened, rejections: Sequence[Rejection]) -> int:
+    """How many messages have rejected records and no others."""
+    if not rejections:
+        return 0
+    rejected = Counter(row for rejection in rejections for row, _ in rejection.places)
+    held = Counter(opened.rows) + Counter(row for row, _, _ in opened.wrong)
+    return sum(count >= held[row] for row, count in rejected.items())
 
 
 def _unopened(opened: Opened) -> Iterator[Rejection]:

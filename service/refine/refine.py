@@ -98,20 +98,21 @@ class Refine:
         Where more is rejected than data explain, the dataset pauses and its notices are deferred. When an outage ends
         the work half-way, the next try of the batch goes on where this one stopped.
         """
-        fates: list[Fate] = batch.progress
+        fates: list[Fate] = batch.progress.setdefault("fates", [])
+        told: set[str] = batch.progress.setdefault("told", set())
         for held in batch.held[len(fates) :]:
-            fates.append(await self._fate(held.value))  # noqa: PERF401 (each counts as soon as it is known)
+            fates.append(await self._fate(held.value, told))  # noqa: PERF401 (each counts as soon as it is known)
         rejected = [
             (held, fate) for held, fate in zip(batch.held, fates, strict=True) if isinstance(fate, RejectedError)
         ]
         deferred = [(held, fate) for held, fate in zip(batch.held, fates, strict=True) if isinstance(fate, float)]
         return Outcome(rejected, deferred)
 
-    async def _fate(self, notice: FileNotice) -> Fate:
+    async def _fate(self, notice: FileNotice, told: set[str]) -> Fate:
         if not self._tolerance.paused_seconds(notice.dataset):
             try:
                 for file in notice.files:
-                    await self._refine(notice, file)
+                    await self._refine(notice, file, told)
             except RejectedError as wrong:
                 return wrong
             except _TooMuchRejectedError:
@@ -120,23 +121,24 @@ class Refine:
                 return None
         return self._tolerance.paused_seconds(notice.dataset)
 
-    async def _refine(self, notice: FileNotice, file: File) -> None:
+    async def _refine(self, notice: FileNotice, file: File, told: set[str]) -> None:
         began = self._means.clock.monotonic()
         program = self._programs[notice.dataset]
         raw = await self._means.store.get(file.uri)
         judged = await self._means.threads.run(
             judge, raw, file.uri, program, self._terms.keys, self._terms.memory_bytes_max
         )
-        rejected = judged.records - judged.good.num_rows
-        if not self._tolerance.takes(notice.dataset, judged.records, rejected):
+        if not self._tolerance.takes(notice.dataset, file.uri, file.rows, judged.messages_rejected):
             raise _TooMuchRejectedError
-        await self._send_letters(program, file, judged.rejections)
+        if file.uri not in told:
+            await self._send_letters(program, file, judged.rejections)
+            told.add(file.uri)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
         origin = Origin(raw_place(self._raw, file.uri), definition_of(program.dataset.definition, notice))
         files = await self._means.fan_out.run(self._store(part, origin, program) for part in made)
         for announced in self._announcements(notice, origin, program, files):
             await self._load_queue.send([Outgoing(announced.to_json())])
-        self._tolerance.count(notice.dataset, judged.records, rejected)
+        self._tolerance.count(notice.dataset, file.uri, file.rows, judged.messages_rejected)
         for rejection in judged.rejections:
             code = rejection.fault.code
             self._means.emit(RecordsRejected(self.name, notice.dataset, code, len(rejection.places)))
@@ -145,7 +147,7 @@ class Refine:
                 dataset=notice.dataset,
                 records=judged.records,
                 refined=judged.good.num_rows,
-                rejected=rejected,
+                rejected=judged.records - judged.good.num_rows,
                 files=len(files),
                 size_bytes=sum(one.content_length_bytes for one in files),
                 seconds=self._means.clock.monotonic() - began,

@@ -301,3 +301,43 @@ def test_more_event_dates_than_a_notice_names_become_further_notices(world: Worl
 
 def _outgoing(body: str) -> Outgoing:
     return Outgoing(body)
+
+
+def test_a_deletion_that_fails_for_long_sends_no_letter_twice(world: World) -> None:
+    failures = 0
+
+    def down(effect: str) -> None:
+        nonlocal failures
+        if effect.startswith("records delete") and failures < 20:
+            failures += 1
+            raise TransientError("sqs", "it is away")
+
+    async def main() -> None:
+        world.open()
+        world.send("lost", dataset=None)
+        world.journal.before = down
+        await live(world)
+
+    run_virtual(main())
+    assert failures == 20
+    assert len(world.letters("records")) == 1
+
+
+def test_an_upload_that_fails_for_long_sends_no_letter_twice(world: World) -> None:
+    failures = 0
+
+    def down(effect: str) -> None:
+        nonlocal failures
+        if effect.startswith("put refined") and failures < 20:
+            failures += 1
+            raise TransientError("s3", "it is away")
+
+    async def main() -> None:
+        world.open()
+        world.send(event(1), "poison")
+        world.journal.before = down
+        await live(world)
+
+    run_virtual(main())
+    assert failures == 20
+    assert len(world.letters("refine")) == 1

@@ -152,3 +152,16 @@ def test_a_notice_that_is_in_hand_twice_at_the_same_moment_is_refined_twice_and_
 
     run_virtual(main())
     assert two.event_ids() == ["e001"]
+
+
+def test_one_message_of_a_thousand_bad_lines_is_one_bad_message(two: World) -> None:
+    async def main() -> None:
+        two.open()
+        two.send(*["x"] * 1_000)
+        two.send(event(1, amount=1))
+        await live(two)
+
+    run_virtual(main())
+    assert two.event_ids() == ["e001"]
+    assert [(letter["code"], len(letter["places"])) for letter in two.letters("refine")] == [("bad_json", 1_000)]
+    assert not any(isinstance(e, DatasetPaused) for e in two.events)

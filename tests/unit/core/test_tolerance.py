@@ -1,10 +1,11 @@
 """When rejection is taken for more than bad data."""
 
+import itertools
 from datetime import UTC, datetime
 
 import pytest
 
-from service.core.tolerance import WINDOW_SECONDS, Tolerance, ToleranceLimits
+from service.core.tolerance import TRIALS_MAX, WINDOW_SECONDS, Tolerance, ToleranceLimits
 
 
 class Hands:
@@ -28,15 +29,17 @@ class Watched:
 
     def __init__(self, share_max: float = 0.5) -> None:
         self.clock = Hands()
+        self.numbers = itertools.count()
         self.told: list[tuple[str, str | None]] = []
         limits = ToleranceLimits(share_max=share_max, rejected_max=100, pause_seconds=300)
         self.tolerance = Tolerance(limits, clock=self.clock, told=lambda dataset, why: self.told.append((dataset, why)))
 
-    def takes(self, items: int, rejected: int, dataset: str = "a") -> bool:
-        taken = self.tolerance.takes(dataset, items, rejected)
+    def takes(self, items: int, rejected: int, what: str = "") -> bool:
+        what = what or f"file {next(self.numbers)}"
+        taken = self.tolerance.takes("a", what, items, rejected)
         if taken:
-            assert self.tolerance.takes(dataset, items, rejected), "asking again changes nothing"
-            self.tolerance.count(dataset, items, rejected)
+            assert self.tolerance.takes("a", what, items, rejected), "asking again changes nothing"
+            self.tolerance.count("a", what, items, rejected)
         return taken
 
 
@@ -108,3 +111,25 @@ def test_a_dataset_that_goes_on_begins_anew() -> None:
 def test_a_share_of_one_takes_everything() -> None:
     watched = Watched(share_max=1)
     assert all(watched.takes(1_000, 1_000) for _ in range(50))
+
+
+def test_work_that_made_a_dataset_pause_is_taken_once_other_work_was_good_and_counts_for_itself_alone() -> None:
+    watched = Watched()
+    assert not watched.takes(100, 100, "bad")
+    watched.clock.at += 300
+    assert not watched.takes(100, 100, "bad")
+    watched.clock.at += 300
+    assert watched.takes(10, 0, "good")
+    assert watched.takes(100, 100, "bad")
+    assert watched.takes(10, 0)
+    assert watched.told[-1] == ("a", None)
+    assert not watched.takes(200, 200, "bad again, and not the same")
+
+
+def test_work_that_nothing_else_comes_beside_waits_for_long_but_not_for_ever() -> None:
+    watched = Watched()
+    tries = 0
+    while not watched.takes(100, 100, "bad"):
+        watched.clock.at += 300
+        tries += 1
+    assert tries == TRIALS_MAX

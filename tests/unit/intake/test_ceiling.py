@@ -44,3 +44,25 @@ def test_a_message_is_extended_up_to_the_ceiling_and_then_let_go() -> None:
     queue = run_virtual(main())
     assert 11.5 * HOUR < max(queue.until) < 12 * HOUR
     assert events == [ClaimsExpired("land", 1)]
+
+
+def test_an_extension_that_is_acknowledged_too_late_is_not_believed() -> None:
+    events: list[Event] = []
+
+    class Slow(Watched):
+        async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
+            await asyncio.sleep(700)
+            return []
+
+    async def main() -> int:
+        queue = Slow()
+        queue.put(Outgoing("{}"))
+        inflight = Inflight("land", queue, visibility_seconds=600, clock=LoopClock(), emit=events.append)
+        keeper = asyncio.ensure_future(inflight.keep())
+        inflight.claim(await queue.receive(wait_seconds=1, visibility_seconds=600), 0.0)
+        await asyncio.sleep(1_400)
+        keeper.cancel()
+        return len(inflight)
+
+    assert run_virtual(main()) == 0
+    assert events == [ClaimsExpired("land", 1)]
