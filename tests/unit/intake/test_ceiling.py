@@ -51,7 +51,7 @@ def test_an_extension_that_is_acknowledged_too_late_is_not_believed() -> None:
 
     class Slow(Watched):
         async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
-            await asyncio.sleep(700)
+            await asyncio.sleep(200)
             return []
 
     async def main() -> int:
@@ -60,7 +60,7 @@ def test_an_extension_that_is_acknowledged_too_late_is_not_believed() -> None:
         inflight = Inflight("land", queue, visibility_seconds=600, clock=LoopClock(), emit=events.append)
         keeper = asyncio.ensure_future(inflight.keep())
         inflight.claim(await queue.receive(wait_seconds=1, visibility_seconds=600), 0.0)
-        await asyncio.sleep(1_400)
+        await asyncio.sleep(700)
         keeper.cancel()
         return len(inflight)
 
