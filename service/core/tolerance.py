@@ -14,7 +14,7 @@ WINDOW_SECONDS = 600.0
 TRIALS_MAX = 12
 """After that many pauses a piece of work is taken even if nothing else has come that could have been good."""
 TRIPPED_MAX = 1_000
-"""Pieces of work that are remembered, of each dataset."""
+"""Pieces of work that are remembered, of each dataset: those that were tried last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,11 @@ class Tolerance:
         why = self._excess(seen, items, rejected) if rejected and self._limits.share_max < 1 else None
         if why is None or what in seen.outlived or seen.tripped.get(what, 0) >= TRIALS_MAX:
             return True
-        if len(seen.tripped) < TRIPPED_MAX or what in seen.tripped:
-            seen.tripped[what] = seen.tripped.get(what, 0) + 1
+        seen.tripped[what] = seen.tripped.pop(what, 0) + 1
+        if len(seen.tripped) > TRIPPED_MAX:
+            oldest = next(iter(seen.tripped))  # done by another process, most likely
+            del seen.tripped[oldest]
+            seen.outlived.discard(oldest)
         seen.paused_until = self._clock.monotonic() + self._limits.pause_seconds
         self._told(dataset, why)
         return False

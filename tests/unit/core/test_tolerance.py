@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.core.tolerance import TRIALS_MAX, WINDOW_SECONDS, Tolerance, ToleranceLimits
+from service.core.tolerance import TRIALS_MAX, TRIPPED_MAX, WINDOW_SECONDS, Tolerance, ToleranceLimits
 
 
 class Hands:
@@ -133,3 +133,12 @@ def test_work_that_nothing_else_comes_beside_waits_for_long_but_not_for_ever() -
         watched.clock.at += 300
         tries += 1
     assert tries == TRIALS_MAX
+
+
+def test_work_that_went_elsewhere_makes_nobody_else_wait_for_ever() -> None:
+    watched = Watched()
+    for number in range(TRIPPED_MAX):
+        assert not watched.takes(100, 100, f"went elsewhere {number}")
+    assert not watched.takes(100, 100, "bad")
+    assert watched.takes(10, 0, "good")
+    assert watched.takes(100, 100, "bad")
