@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from service.core.errors import TransientError
+
 
 class Crash(BaseException):
     """The process dies here: nothing in it may react, so it is no Exception."""
@@ -37,3 +39,18 @@ class _Act:
             self._journal.effects.append(self._effect)
             self._journal.details.append(self._details)
             self._journal.after(self._effect)
+
+
+class Away:
+    """A dependency that is down for so many calls of one effect: hand it to `Journal.before`."""
+
+    def __init__(self, effect: str, dependency: str, *, times: int) -> None:
+        self._effect = effect
+        self._dependency = dependency
+        self._times = times
+        self.failures = 0
+
+    def __call__(self, effect: str) -> None:
+        if effect.startswith(self._effect) and self.failures < self._times:
+            self.failures += 1
+            raise TransientError(self._dependency, "it is away")

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from service.core.errors import TransientError
 from service.core.events import BatchClosed, FileRefined, GroupLoaded, LayerPaused, LayerResumed
 from service.core.model import Outgoing
+from tests.fakes.journal import Away
 from tests.fakes.time import run_virtual
 from tests.fakes.world import World, event, live
 
@@ -149,13 +150,7 @@ def test_a_notice_tells_what_is_in_the_object_that_lay_there_already(world: Worl
 
 
 def test_an_outage_costs_no_message_more_than_one_receive_and_reaches_no_dead_letter(world: World) -> None:
-    failures = 0
-
-    def down(effect: str) -> None:
-        nonlocal failures
-        if effect == "warehouse begin" and failures < 40:
-            failures += 1
-            raise TransientError("warehouse", "it is away")
+    down = Away("warehouse begin", "warehouse", times=40)
 
     async def main() -> None:
         world.open()
@@ -165,7 +160,7 @@ def test_an_outage_costs_no_message_more_than_one_receive_and_reaches_no_dead_le
         await live(world)
 
     run_virtual(main())
-    assert failures == 40
+    assert down.failures == 40
     assert world.event_ids() == ["e000", "e001", "e002"]
     assert not any(len(world.queues[f"{name}-dlq"]) for name in ("records", "refine", "load"))
     paused = [e for e in world.events if isinstance(e, LayerPaused | LayerResumed)]
@@ -304,13 +299,7 @@ def _outgoing(body: str) -> Outgoing:
 
 
 def test_a_deletion_that_fails_for_long_sends_no_letter_twice(world: World) -> None:
-    failures = 0
-
-    def down(effect: str) -> None:
-        nonlocal failures
-        if effect.startswith("records delete") and failures < 20:
-            failures += 1
-            raise TransientError("sqs", "it is away")
+    down = Away("records delete", "sqs", times=20)
 
     async def main() -> None:
         world.open()
@@ -319,18 +308,12 @@ def test_a_deletion_that_fails_for_long_sends_no_letter_twice(world: World) -> N
         await live(world)
 
     run_virtual(main())
-    assert failures == 20
+    assert down.failures == 20
     assert len(world.letters("records")) == 1
 
 
 def test_an_upload_that_fails_for_long_sends_no_letter_twice(world: World) -> None:
-    failures = 0
-
-    def down(effect: str) -> None:
-        nonlocal failures
-        if effect.startswith("put refined") and failures < 20:
-            failures += 1
-            raise TransientError("s3", "it is away")
+    down = Away("put refined", "s3", times=20)
 
     async def main() -> None:
         world.open()
@@ -339,5 +322,5 @@ def test_an_upload_that_fails_for_long_sends_no_letter_twice(world: World) -> No
         await live(world)
 
     run_virtual(main())
-    assert failures == 20
+    assert down.failures == 20
     assert len(world.letters("refine")) == 1

@@ -9,6 +9,7 @@ from service.core.definitions import load_datasets
 from service.core.errors import TransientError
 from service.core.events import DatasetPaused, DatasetResumed, FileRefined, MessagesDeferred, RecordsRejected
 from service.core.model import Outgoing
+from tests.fakes.journal import Away
 from tests.fakes.time import run_virtual
 from tests.fakes.world import DEFINITION, World, event, live
 
@@ -91,13 +92,7 @@ def test_files_that_the_warehouse_refuses_one_after_the_other_wait_likewise(two:
 
 
 def test_an_outage_makes_no_dataset_pause_and_counts_no_record_twice(two: World) -> None:
-    failures = 0
-
-    def down(effect: str) -> None:
-        nonlocal failures
-        if effect.startswith("put refined") and failures < 30:
-            failures += 1
-            raise TransientError("s3", "it is away")
+    down = Away("put refined", "s3", times=30)
 
     async def main() -> None:
         two.open()
@@ -106,7 +101,7 @@ def test_an_outage_makes_no_dataset_pause_and_counts_no_record_twice(two: World)
         await live(two, refine_rejected_max=20)
 
     run_virtual(main())
-    assert failures == 30
+    assert down.failures == 30
     assert two.event_ids() == ["e099"]
     assert not any(isinstance(e, DatasetPaused) for e in two.events)
     assert sum(e.records for e in two.events if isinstance(e, RecordsRejected)) == 15
