@@ -19,7 +19,15 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from service.core.errors import AbsentError, AcequiaError, ContendedError, RejectedError, SetupError, TransientError
+from service.core.errors import (
+    AbsentError,
+    AcequiaError,
+    ContendedError,
+    RejectedError,
+    SetupError,
+    TransientError,
+    without_quoted,
+)
 
 MISSING_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 MISSING_OBJECT = {"NoSuchKey", "404"}
@@ -106,8 +114,6 @@ TRANSIENT_CLASSES = {"08", "25", "40", "53", "54", "55", "57", "58"}
 DATA_CLASSES = {"22", "23"}
 CONTENDED = {"40001", "40P01", "55P03"}
 FILE_NAMED = re.compile(r"[Ff]ile(?: name:)? '?((?:https|s3)://[^\s']+)")
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-"""What may be a value of the record."""
 SERIALIZATION = "1023"
 """Redshift's serializable isolation violation: this is the whole message, under SQLSTATE XX000."""
 
@@ -175,7 +181,7 @@ def _postgres_error(action: str, wrong: asyncpg.PostgresError) -> AcequiaError:
 
 def _refused(wrong: asyncpg.PostgresError, message: str, state: str) -> RejectedError:
     """A refusal of data in the warehouse's own words, without what stands in quotes."""
-    told = QUOTED.sub("…", message)
+    told = without_quoted(message)
     column = wrong.column_name if isinstance(wrong.column_name, str) else None
     return RejectedError(
         "load_refused", f"the warehouse refused the data: {told} ({state})", column=column, file=_file_in(wrong)

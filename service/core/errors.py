@@ -4,6 +4,7 @@
 message text to decide.
 """
 
+import re
 from typing import Literal, get_args
 
 Code = Literal[
@@ -25,6 +26,7 @@ Code = Literal[
 ]
 """Why something was rejected: a closed set, because it labels metrics and fingerprints."""
 
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 CODES: frozenset[str] = frozenset(get_args(Code))
 
 
@@ -73,3 +75,8 @@ class RejectedError(AcequiaError):
 
 class DefinitionError(SetupError):
     """A dataset file is wrong: which file, where in it, and what would be right."""
+
+
+def without_quoted(words: str) -> str:
+    """A refuser's words without what stands in quotes there: it could be a value of the record."""
+    return _QUOTED.sub("…", words)

@@ -5,18 +5,16 @@ the manifest said `s3://`. So names are compared by the object's key, and who is
 believed.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
-from service.core.errors import RejectedError, SetupError, TransientError
+from service.core.errors import RejectedError, SetupError, TransientError, without_quoted
 from service.core.ports import Warehouse
 from service.core.zones import split_uri
 from service.load.ledger import Unit
 from service.load.statements import Statements, listed, literal
 
 FILE_NAME_LETTERS = 256
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 Row = tuple[str, str, str]
 """File, column, message."""
@@ -43,7 +41,7 @@ class Reasons:
         if not rows:
             return refused
         _, column, words = rows[0]
-        return RejectedError(refused.code, f"{refused.sentence}: {QUOTED.sub('…', words)}", column=column or None)
+        return RejectedError(refused.code, f"{refused.sentence}: {without_quoted(words)}", column=column or None)
 
     async def _rows(self, units: Sequence[Unit]) -> list[Row]:
         names = listed(literal(name) for name in sorted({n for unit in units for n in _names(unit.uris)}))
