@@ -1,7 +1,8 @@
 """The life of the process: start, run, drain, close.
 
-SIGTERM or SIGINT asks for a drain: stop receiving, seal and land what is held, release the rest, within one deadline.
-A second signal, or the deadline, cancels what is left. If any layer ends by itself or fails, all stop.
+SIGTERM or SIGINT asks for a drain: stop receiving, seal and land what is worth it, release the rest, within one
+deadline that every worker is told. A second signal, or the deadline, cancels what is left. If any layer ends by itself
+or fails, all stop.
 
 Exit codes: 0 drained, 1 a bug, 2 a set-up error, 3 the drain did not end in time, 130 interrupted before the start.
 """
@@ -31,8 +32,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Worker(Protocol):
     """Something that runs until drained."""
 
-    def drain(self) -> None:
-        """Finish what is held, then let `run` return."""
+    def drain(self, deadline: Deadline) -> None:
+        """Finish what is held as far as that can be by then, and let `run` return."""
         ...
 
     async def run(self) -> None:
@@ -136,7 +137,7 @@ async def supervise(
         emit(ServiceDraining(signals.cause, drain_seconds_max))
         deadline = Deadline.after(drain_seconds_max, clock)
         for _, worker in workers:
-            worker.drain()
+            worker.drain(deadline)
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.remaining_seconds()):
                 await _first(signals.again.wait(), asyncio.wait(running))

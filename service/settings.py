@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.core.clock import LETTING_GO_SECONDS
 from service.core.datasets import NAME
 from service.core.errors import SetupError
 from service.core.zones import Zone
@@ -204,10 +205,10 @@ class Settings(BaseSettings):
                 f"ACEQUIA_REFINE_MEMORY_BYTES_MAX is {self.refine_memory_bytes_max}, but a raw file of "
                 f"ACEQUIA_LAND_BATCH_BYTES_MAX = {self.land_batch_bytes_max} needs {REFINE_MEMORY_A_BYTE} times that"
             )
-        if self.drain_seconds_max <= self.poll_seconds:
+        if self.drain_seconds_max <= self.poll_seconds + LETTING_GO_SECONDS:
             raise ValueError(
-                f"ACEQUIA_DRAIN_SECONDS_MAX is {self.drain_seconds_max:g}, but a running poll alone may take "
-                f"ACEQUIA_POLL_SECONDS = {self.poll_seconds}"
+                f"ACEQUIA_DRAIN_SECONDS_MAX is {self.drain_seconds_max:g}, but a running poll may take "
+                f"ACEQUIA_POLL_SECONDS = {self.poll_seconds} and giving back {LETTING_GO_SECONDS:g}"
             )
         return self
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.core.batching import BatchLimits
+from service.core.clock import LETTING_GO_SECONDS
 from service.core.columns import VARCHAR_BYTES_MAX
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
@@ -17,8 +18,9 @@ from service.core.tolerance import Tolerance, ToleranceLimits
 from service.core.zones import Zone
 from service.intake.budget import Budget
 from service.intake.busy import Busy
-from service.intake.consume import Intake, IntakeLimits, Queues
+from service.intake.consume import RELEASE_SECONDS_MAX, Intake, IntakeLimits
 from service.intake.letters import DeadLetters
+from service.intake.settle import Queues
 from service.land.land import Land, Source
 from service.load.catalogue import CATALOGUE_STATEMENTS
 from service.load.commit import STATEMENTS, Commit
@@ -30,12 +32,14 @@ from service.load.statements import Statements
 from service.refine.compile import compile_datasets
 from service.refine.execute import Keys
 from service.refine.refine import Refine, RefineTerms
-from service.runtime import Worker
+from service.runtime import ABANDON_SECONDS, Worker
 from service.settings import LayerName, Settings
 
 T = TypeVar("T")
 
 RETRY_FIRST_SECONDS = 1.0
+
+assert RELEASE_SECONDS_MAX + ABANDON_SECONDS <= LETTING_GO_SECONDS, "leaving work and giving back fit into what is kept"
 
 
 @dataclass(frozen=True, slots=True)

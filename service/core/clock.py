@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from service.core.ports import Clock
 
+LETTING_GO_SECONDS = 8.0
+"""Of a deadline, kept back for leaving what will not end in time and for giving its messages back."""
+
 
 class SystemClock:
     """The machine's own clocks."""

@@ -51,6 +51,15 @@ class BatchFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLeft:
+    """A batch would not end before the deadline of a stop; its messages are given back, and its work is repeated."""
+
+    layer: str
+    dataset: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileLanded:
     """A raw object is stored."""
 
@@ -215,6 +224,7 @@ Event = (
     | QueueCrowded
     | BatchClosed
     | BatchFinished
+    | BatchLeft
     | FileLanded
     | FileRefined
     | RecordsRejected

@@ -1,47 +1,39 @@
 """The loop every layer shares: receive → sort → pile up → seal → handle → settle.
 
-Durable effects, in this order: what the layer's `handle` does → dead letters sent for what it rejected → what it
-deferred sent again → messages deleted. A crash between any two means that the messages come again and the same work is
-repeated; every layer's work is harmless to repeat. A message is rejected only after its dead letter is confirmed.
+Durable effects, in this order: what the layer's `handle` does → those of `settle.py`, the deletion of the messages
+last. A crash between any two means that the messages come again and the same work is repeated; every layer's work is
+harmless to repeat. A message is rejected only after its dead letter is confirmed.
 """
 
 import asyncio
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from service.core.batching import BatchLimits
-from service.core.dead_letter import rejected_message
+from service.core.clock import Deadline
 from service.core.errors import RejectedError, SetupError, TransientError
-from service.core.events import BatchClosed, BatchFinished, MessagesDeferred, MessagesReceived, RecordsRejected
+from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReceived
 from service.core.layer import Layer, Outcome
-from service.core.model import Batch, Held, Message, Outgoing, utf8_bytes
-from service.core.ports import Clock, Emit, Letters, Queue
+from service.core.model import Batch, Held, Message, utf8_bytes
+from service.core.ports import Clock, Emit
 from service.core.retry import Backoff
 from service.intake.budget import Budget
 from service.intake.busy import Busy
 from service.intake.crowd import Crowd
 from service.intake.gather import Gather
 from service.intake.inflight import Inflight, give_back
+from service.intake.settle import Queues, Reached, Settle
+from service.intake.stopping import Stopping
 from service.intake.trouble import Trouble
 
 T = TypeVar("T")
 
 RELEASE_SECONDS_MAX = 5.0
-DELAY_SECONDS_MAX = 900
-"""SQS's own limit."""
 MESSAGES_A_RECEIVE_MAX = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Queues:
-    """A layer's queue, and the way to the dead-letter queue behind it."""
-
-    work: Queue
-    letters: Letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,7 @@ class IntakeLimits:
 
 
 class Intake(Generic[T]):
-    """One layer at its queue. `run` returns when `drain` was asked for and everything held is settled."""
+    """One layer at its queue. `run` returns after `drain`, with everything that it held settled or given back."""
 
     def __init__(
         self,
@@ -90,10 +82,12 @@ class Intake(Generic[T]):
         self._inflight = Inflight(
             layer.name, queues.work, visibility_seconds=limits.visibility_seconds, clock=clock, emit=emit
         )
-        budget.include(self._inflight)
+        self._settle = Settle(layer.name, queues, self._inflight, clock=clock, emit=emit)
         self._crowd = Crowd(layer.name, queues.work, clock=clock, emit=emit)
-        self._draining = asyncio.Event()
-        self._trouble = Trouble(layer.name, backoff=limits.backoff, draining=self._draining, clock=clock, emit=emit)
+        self._stopping = Stopping()
+        self._trouble = Trouble(
+            layer.name, backoff=limits.backoff, draining=self._stopping.asked, clock=clock, emit=emit
+        )
         self._arrived = asyncio.Event()
         """Wakes the dispatcher: something arrived, or a batch ended."""
         self._settled = asyncio.Event()
@@ -102,9 +96,9 @@ class Intake(Generic[T]):
         self._batches = itertools.count(1)
         """Numbers batches: two of the same messages, received twice at once, have the same id."""
 
-    def drain(self) -> None:
-        """Receive no more; seal, handle and settle what is held, then let `run` return."""
-        self._draining.set()
+    def drain(self, deadline: Deadline) -> None:
+        """Receive no more; seal, handle and settle what can be by then, then let `run` return."""
+        self._stopping.ask(deadline)
         self._settled.set()
 
     async def run(self) -> None:
@@ -114,7 +108,7 @@ class Intake(Generic[T]):
         """
         try:
             async with asyncio.TaskGroup() as side:
-                keeper = side.create_task(self._inflight.keep(), name=f"{self._layer.name} keeper")
+                keeper = side.create_task(self._keep(), name=f"{self._layer.name} keeper")
                 dispatcher = side.create_task(self._dispatch(), name=f"{self._layer.name} dispatcher")
                 async with asyncio.TaskGroup() as polls:
                     for number in range(self._limits.pollers):
@@ -127,7 +121,7 @@ class Intake(Generic[T]):
             await give_back(self._inflight, RELEASE_SECONDS_MAX)
 
     async def _poll(self, number: int) -> None:
-        while not self._draining.is_set():
+        while not self._stopping.asked.is_set():
             self._settled.clear()
             if number not in self._trouble and not self._room():
                 await _wait(self._settled, self._limits.poll_seconds)
@@ -141,41 +135,61 @@ class Intake(Generic[T]):
                 await self._trouble.wait(number, down)
                 continue
             self._trouble.over(number)
-            if not messages and await self._crowd.empty_poll():
-                self._arrived.set()
             if messages:
                 self._inflight.claim(messages, asked)
+                self._budget.take(messages)
                 await self._take(messages)
+            if await self._crowd.look(empty=not messages):
+                self._arrived.set()
         self._trouble.over(number)
 
     def _room(self) -> bool:
         held_after = len(self._inflight) + MESSAGES_A_RECEIVE_MAX * self._limits.pollers
         return not self._trouble and not self._budget.full() and held_after <= self._limits.messages_max
 
+    async def _keep(self) -> None:
+        """Keep what is held for as long as it is: a queue that cannot be asked stops the layer's receiving too."""
+        work = "keeper"
+        while True:
+            try:
+                await self._inflight.keep()
+                self._trouble.over(work)
+            except (TransientError, SetupError) as down:
+                if not self._stopping.asked.is_set():
+                    await self._trouble.wait(work, down)
+                    continue
+            await self._clock.sleep(self._inflight.keep_seconds)
+
     async def _take(self, messages: Sequence[Message]) -> None:
         now = self._clock.monotonic()
         self._emit(_received(self._layer.name, messages))
-        rejected: list[tuple[Message, RejectedError]] = []
+        known = [message for message in messages if self._inflight.known(message)]
+        rejected: list[tuple[Held[None], RejectedError]] = []
         for message in messages:
+            if message in known:
+                continue
             try:
                 self._gather.add(message, self._layer.sort(message), now)
             except RejectedError as wrong:
-                rejected.append((message, wrong))
+                rejected.append((Held(message, None), wrong))
         self._arrived.set()
-        work, told = ("reject", messages[0].receipt), False
-        while rejected:  # ends with the letters sent, or left for `run` to give back because we stop
+        if known or rejected:
+            await self._turn_away([*known, *(held.message for held, _ in rejected)], Outcome(rejected))
+
+    async def _turn_away(self, messages: Sequence[Message], outcome: Outcome[None]) -> None:
+        """Settle what belongs to no pile: what is done already, and what is rejected."""
+        work = ("turn away", messages[0].receipt)
+        reached: Reached = set()
+        while any(self._inflight.ours(message) for message in messages):
             try:
-                if not told:
-                    await self._reject("", rejected)
-                    told = True
-                await self._inflight.done([message.receipt for message, _ in rejected])
-                self._count_rejected("", [wrong for _, wrong in rejected])
+                await self._settle.run("", messages, outcome, reached)
                 break
             except (TransientError, SetupError) as down:
-                if self._draining.is_set():
-                    break
+                if self._stopping.asked.is_set():
+                    break  # `run` gives them back
                 await self._trouble.wait(work, down)
         self._trouble.over(work)
+        self._budget.free(messages)
 
     async def _dispatch(self) -> None:
         running: dict[asyncio.Task[None], int] = {}
@@ -188,16 +202,26 @@ class Intake(Generic[T]):
             )
 
         async with asyncio.TaskGroup() as batches:
-            while self._gather or running or not self._received_all:
+            while running or self._more():
                 self._arrived.clear()
-                while free() and (batch := self._seal(idle=not running)):
+                while free() and self._more() and (batch := self._seal(idle=not running)):
                     number = next(self._batches)
                     task = batches.create_task(self._work(batch, number), name=f"{self._layer.name} batch {number}")
                     running[task] = number
                     task.add_done_callback(running.pop)
                     task.add_done_callback(lambda _: self._arrived.set())
-                due = self._gather.due_at() if free() else None
-                await _wait(self._arrived, None if due is None else max(0.0, due - self._clock.monotonic()))
+                due = self._gather.due_at() if free() and self._more() else None
+                due_seconds = math.inf if due is None else max(0.0, due - self._clock.monotonic())
+                left = self._stopping.let_go_seconds()
+                if not left:
+                    for task in running:
+                        task.cancel()
+                    break
+                await _wait(self._arrived, min(due_seconds, left))
+
+    def _more(self) -> bool:
+        """Whether batches may still begin: until everything is sealed, or none would end in time."""
+        return not self._received_all or (bool(self._gather) and self._stopping.worth_beginning())
 
     def _seal(self, *, idle: bool) -> Batch[T] | None:
         stuck = idle and not self._trouble and not self._room()
@@ -215,61 +239,34 @@ class Intake(Generic[T]):
 
     async def _work(self, batch: Batch[T], number: int) -> None:
         began = self._clock.monotonic()
+        messages = [held.message for held in batch.held]
         outcome: Outcome[T] | None = None
-        reached: set[str] = set()
+        reached: Reached = set()
         try:
             while self._inflight.holds(batch.held):  # ends with the batch settled, expired, or left because we stop
                 try:
                     with self._busy:
                         outcome = outcome or await self._layer.handle(batch)
-                        await self._settle(batch, outcome, reached)
+                        await self._settle.run(batch.key, messages, outcome, reached)
                     break
                 except (TransientError, SetupError) as down:
-                    if self._draining.is_set():
+                    if self._stopping.asked.is_set():
                         return
                     self._arrived.set()
                     await self._trouble.wait(("batch", number), down)
             else:
                 return  # nothing of it is ours any more: whoever has it now does it
+        except asyncio.CancelledError:
+            self._emit(BatchLeft(self._layer.name, batch.key, len(messages)))
+            raise
         finally:
             self._gather.finished(batch.key)
             self._trouble.over(("batch", number))
+            self._budget.free(messages)
             self._settled.set()
-        self._emit(BatchFinished(self._layer.name, batch.key, len(batch.held), self._clock.monotonic() - began))
-
-    async def _settle(self, batch: Batch[T], outcome: Outcome[T], reached: set[str]) -> None:
-        """Letters, then what is deferred, then the deletion; what was reached before is not done again."""
-        if "letters" not in reached:
-            await self._reject(batch.key, [(held.message, wrong) for held, wrong in outcome.rejected])
-            reached.add("letters")
-        if "deferred" not in reached:
-            await self._defer(batch.key, outcome.deferred)
-            reached.add("deferred")
-        await self._inflight.done([held.message.receipt for held in batch.held])
-        self._count_rejected(batch.key, [wrong for _, wrong in outcome.rejected])
-
-    async def _defer(self, dataset: str, deferred: Sequence[tuple[Held[T], float]]) -> None:
-        """Send again, to come later as new messages: so waiting costs no message a receive."""
-        if not deferred:
-            return
-        again = [
-            Outgoing(held.message.body, held.message.attributes, min(DELAY_SECONDS_MAX, math.ceil(seconds)))
-            for held, seconds in deferred
-        ]
-        await self._queues.work.send(again)
-        self._emit(MessagesDeferred(self._layer.name, dataset, len(deferred)))
-
-    async def _reject(self, dataset: str, rejected: Sequence[tuple[Message, RejectedError]]) -> None:
-        """Send the letters of what was rejected whole."""
-        if not rejected:
-            return
-        now = self._clock.now()
-        letters = [rejected_message(self._layer.name, dataset, message, wrong, now) for message, wrong in rejected]
-        await self._queues.letters.send(letters)
-
-    def _count_rejected(self, dataset: str, wrongs: Iterable[RejectedError]) -> None:
-        for wrong in wrongs:
-            self._emit(RecordsRejected(self._layer.name, dataset, wrong.code, 1))
+        seconds = self._clock.monotonic() - began
+        self._stopping.took(seconds)
+        self._emit(BatchFinished(self._layer.name, batch.key, len(messages), seconds))
 
 
 def _received(layer: str, messages: Sequence[Message]) -> MessagesReceived:
@@ -277,8 +274,8 @@ def _received(layer: str, messages: Sequence[Message]) -> MessagesReceived:
     return MessagesReceived(layer, len(messages), sum(utf8_bytes(m.body) for m in messages), max(0.0, age_seconds))
 
 
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Until the event or that long, whichever is first."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
             await event.wait()

@@ -1,7 +1,8 @@
 """Whether the queue has so many messages in flight, all processes together, that it hands out no more.
 
 A long poll that meets SQS's ceiling of 120,000 gets no error: it gets nothing (AWS: SQS quotas). So an empty poll of a
-queue that holds a backlog tells; then batches close sooner, because settling is all that helps.
+queue that holds a backlog tells, and so does a queue near the ceiling; then batches close sooner, because settling is
+all that helps.
 """
 
 from service.core.errors import SetupError, TransientError
@@ -17,7 +18,7 @@ IN_FLIGHT_MAX = 100_000
 
 
 class Crowd:
-    """Asks a queue for its depth when a poll of it came back empty."""
+    """Asks a queue for its depth now and then, after a poll of it."""
 
     def __init__(self, layer: str, queue: Queue, *, clock: Clock, emit: Emit) -> None:
         self._layer = layer
@@ -28,8 +29,11 @@ class Crowd:
         self.close_sooner = False
         """Set when the queue is crowded, until what was held then is sealed."""
 
-    async def empty_poll(self) -> bool:
-        """Look; whether the queue is crowded. A queue that does not answer is not."""
+    async def look(self, *, empty: bool) -> bool:
+        """Whether the queue is crowded, after a poll that brought nothing or something.
+
+        A queue that does not answer is not.
+        """
         now = self._clock.monotonic()
         if now - self._looked_at < LOOK_SECONDS_MIN:
             return False
@@ -38,7 +42,7 @@ class Crowd:
             depth = await self._queue.depth()
         except (TransientError, SetupError):
             return False
-        if depth.waiting < BACKLOG_MIN and depth.in_flight < IN_FLIGHT_MAX:
+        if not (empty and depth.waiting >= BACKLOG_MIN) and depth.in_flight < IN_FLIGHT_MAX:
             return False
         self._emit(QueueCrowded(self._layer, depth.waiting, depth.in_flight))
         self.close_sooner = True

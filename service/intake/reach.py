@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from service.core.clock import Deadline
 from service.core.errors import SetupError, TransientError
 from service.core.events import LayerPaused, LayerResumed
 from service.core.ports import Emit
@@ -25,7 +26,7 @@ class Reach:
         self._emit = emit
         self._draining = asyncio.Event()
 
-    def drain(self) -> None:
+    def drain(self, deadline: Deadline) -> None:  # noqa: ARG002 (has nothing that takes long)
         """Ask no more."""
         self._draining.set()
 

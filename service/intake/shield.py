@@ -9,6 +9,7 @@ import math
 from contextlib import suppress
 from typing import Protocol
 
+from service.core.clock import Deadline
 from service.core.errors import TransientError
 from service.core.events import ShieldFailed
 from service.core.ports import Clock, Emit
@@ -43,7 +44,7 @@ class Shield:
         self._asked_at: float | None = None
         """When we last asked to be spared; None while we have not, or have taken it back."""
 
-    def drain(self) -> None:
+    def drain(self, deadline: Deadline) -> None:  # noqa: ARG002 (has nothing that takes long)
         """End with the work that is under way."""
         self._draining = True
         self._wake.set()

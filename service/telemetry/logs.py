@@ -14,6 +14,7 @@ from service.core.events import Event
 LEVELS: dict[type[Any], int] = {
     events.MessagesReceived: logging.DEBUG,
     events.BatchFinished: logging.DEBUG,
+    events.BatchLeft: logging.WARNING,
     events.WorkFailed: logging.WARNING,
     events.LayerPaused: logging.WARNING,
     events.SettlementFailed: logging.WARNING,

@@ -42,6 +42,7 @@ class Metrics:
         self._settled = counter(
             "messages_settled", "Messages settled: done, or rejected after their dead letter", [*layer, *dataset]
         )
+        self._left = counter("batches_left", "Batches that would not end before a stop", [*layer, *dataset])
         self._landed = counter("messages_landed", "Messages stored in raw objects", dataset)
         self._landed_bytes = counter("raw_bytes_stored", "Bytes of raw objects", dataset)
         self._opened = counter("records_opened", "Records found in raw objects", dataset)
@@ -79,6 +80,7 @@ class Metrics:
             events.QueueCrowded: lambda e: self._crowded.labels(e.layer).inc(),
             events.BatchClosed: lambda e: self._closed.labels(e.layer, e.dataset, e.reason).inc(),
             events.BatchFinished: self._on_finished,
+            events.BatchLeft: lambda e: self._left.labels(e.layer, e.dataset).inc(),
             events.FileLanded: self._on_landed,
             events.FileRefined: self._on_refined,
             events.RecordsRejected: lambda e: self._rejected.labels(e.layer, e.dataset, e.code).inc(e.records),

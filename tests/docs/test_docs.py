@@ -85,6 +85,7 @@ EVENTS: tuple[Event, ...] = (
     events.MessagesReceived("land", 1, 1, 1.0),
     events.BatchClosed("land", "d", "age", 1, 1),
     events.BatchFinished("land", "d", 1, 1.0),
+    events.BatchLeft("land", "d", 1),
     events.FileLanded("d", 1, 1),
     events.FileRefined("d", 1, 1, 1, 1, 1, 1.0),
     events.RecordsRejected("land", "d", "bad_json", 1),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.core.clock import Deadline
 from service.core.datasets import Dataset
 from service.core.events import Event
 from service.core.model import Attribute, Outgoing
@@ -41,6 +42,7 @@ type = "integer"
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 QUEUES = ("records", "refine", "load")
 SETTLE_SECONDS_MAX = 4_000.0
+DRAIN_SECONDS_MAX = 100.0
 
 
 @dataclass
@@ -133,7 +135,7 @@ async def live(world: World, until: Callable[[], bool] | None = None, **changed:
             while not wanted() and not any(task.done() for task in tasks):  # noqa: ASYNC110 (virtual time)
                 await asyncio.sleep(0.5)
         for worker in workers:
-            worker.drain()
+            worker.drain(Deadline.after(DRAIN_SECONDS_MAX, means.clock))
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:

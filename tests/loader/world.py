@@ -19,7 +19,7 @@ from service import wiring
 from service.aws.clients import Clients
 from service.aws.redshift import WarehouseLimits, open_warehouse, read_as_text
 from service.aws.s3 import S3Store
-from service.core.clock import SystemClock
+from service.core.clock import Deadline, SystemClock
 from service.core.datasets import Dataset
 from service.core.events import Event as Told
 from service.core.model import Outgoing
@@ -35,7 +35,7 @@ from service.settings import PROJECT
 from service.wiring import Parts, build
 from tests.contract.places import clients_of
 from tests.fakes.time import InlineThreads
-from tests.fakes.world import crashes, settings
+from tests.fakes.world import DRAIN_SECONDS_MAX, crashes, settings
 from tests.loader.files import BUCKET, ERRORS, RAW, REFINED, Lake
 from tests.loader.lives import Life, LivingQueue, LivingStore, Wire, WorldQueue
 
@@ -168,7 +168,7 @@ class World:
             await _first(running, life.died, self.load.emptied)
             life.ending.set()
             self.load.stirred.set()
-            worker.drain()
+            worker.drain(Deadline.after(DRAIN_SECONDS_MAX, SystemClock()))
             await _first(running, life.died)
         finally:
             running.cancel()

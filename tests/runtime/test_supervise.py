@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from service.core.clock import Deadline
 from service.core.events import Event, ServiceDraining, ServiceStarted
 from service.runtime import EXIT_DRAINED, EXIT_LATE, Signals, Worker, supervise
 from tests.fakes.time import LoopClock, run_virtual
@@ -21,9 +22,11 @@ class Layer:
     def __init__(self) -> None:
         self._drained = asyncio.Event()
         self.history: list[str] = []
+        self.deadlines: list[float] = []
 
-    def drain(self) -> None:
+    def drain(self, deadline: Deadline) -> None:
         self.history.append("drained")
+        self.deadlines.append(deadline.at)
         self._drained.set()
 
     async def run(self) -> None:
@@ -48,8 +51,8 @@ class Stubborn(Layer):
         super().__init__()
         self._on_drain = on_drain
 
-    def drain(self) -> None:
-        super().drain()
+    def drain(self, deadline: Deadline) -> None:
+        super().drain(deadline)
         self._on_drain()
 
     async def work(self) -> None:
@@ -105,6 +108,7 @@ def test_a_signal_drains_every_worker_and_gives_0(number: signal.Signals) -> Non
         workers = [Layer(), Layer()]
         assert await _signalled(number, workers, events) == EXIT_DRAINED == 0
         assert [worker.history for worker in workers] == [["began", "drained", "gave back"]] * 2
+        assert [worker.deadlines for worker in workers] == [[DRAIN_SECONDS]] * 2, "one deadline for all"
 
     run_virtual(main())
     assert events == [STARTED, ServiceDraining(number.name, DRAIN_SECONDS)]

@@ -149,8 +149,8 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variabl
         ({"LOAD_BATCH_SECONDS_MAX": "531"}, "ACEQUIA_VISIBILITY_SECONDS is 600, but the slowest batch needs 601: "),
         ({"REFINE_BATCH_SECONDS_MAX": "531"}, "ACEQUIA_VISIBILITY_SECONDS is 600, but the slowest batch needs 601: "),
         (
-            {"DRAIN_SECONDS_MAX": "10"},
-            "ACEQUIA_DRAIN_SECONDS_MAX is 10, but a running poll alone may take ACEQUIA_POLL_SECONDS = 10",
+            {"DRAIN_SECONDS_MAX": "18"},
+            "ACEQUIA_DRAIN_SECONDS_MAX is 18, but a running poll may take ACEQUIA_POLL_SECONDS = 10 and giving back 8",
         ),
         ({"LAYERS": "land,land"}, "ACEQUIA_LAYERS names a layer twice"),
         (
@@ -177,7 +177,7 @@ def test_limits_that_contradict_each_other_are_refused(
 
 def test_limits_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACEQUIA_VISIBILITY_SECONDS", "130")
-    monkeypatch.setenv("ACEQUIA_DRAIN_SECONDS_MAX", "10.5")
+    monkeypatch.setenv("ACEQUIA_DRAIN_SECONDS_MAX", "18.5")
     assert Settings.from_environment().visibility_seconds == 130
 
 

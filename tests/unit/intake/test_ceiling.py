@@ -25,6 +25,12 @@ class Watched(FakeQueue):
         return await super().hide(receipts, seconds)
 
 
+async def keep(inflight: Inflight) -> None:
+    while True:
+        await inflight.keep()
+        await asyncio.sleep(inflight.keep_seconds)
+
+
 def test_a_message_is_extended_up_to_the_ceiling_and_then_let_go() -> None:
     events: list[Event] = []
 
@@ -32,7 +38,7 @@ def test_a_message_is_extended_up_to_the_ceiling_and_then_let_go() -> None:
         queue = Watched()
         queue.put(Outgoing("{}"))
         inflight = Inflight("land", queue, visibility_seconds=600, clock=LoopClock(), emit=events.append)
-        keeper = asyncio.ensure_future(inflight.keep())
+        keeper = asyncio.ensure_future(keep(inflight))
         inflight.claim(await queue.receive(wait_seconds=1, visibility_seconds=600), 0.0)
         await asyncio.sleep(11 * HOUR)
         assert len(inflight) == 1
@@ -51,14 +57,14 @@ def test_an_extension_that_is_acknowledged_too_late_is_not_believed() -> None:
 
     class Slow(Watched):
         async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
-            await asyncio.sleep(200)
+            await asyncio.sleep(400)
             return []
 
     async def main() -> int:
         queue = Slow()
         queue.put(Outgoing("{}"))
         inflight = Inflight("land", queue, visibility_seconds=600, clock=LoopClock(), emit=events.append)
-        keeper = asyncio.ensure_future(inflight.keep())
+        keeper = asyncio.ensure_future(keep(inflight))
         inflight.claim(await queue.receive(wait_seconds=1, visibility_seconds=600), 0.0)
         await asyncio.sleep(700)
         keeper.cancel()

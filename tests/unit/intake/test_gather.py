@@ -100,13 +100,26 @@ def test_a_message_that_comes_for_the_third_time_goes_alone_and_at_once(message:
     assert not held
 
 
-def test_where_groups_are_formed_suspects_form_groups_of_their_own_with_the_same_limits(message: Make) -> None:
+def test_where_groups_are_formed_suspects_and_groups_take_turns(message: Make) -> None:
     held: Gather[str] = Gather(LIMITS, one_at_a_time=True, interval_seconds=100)
     for name, receives in (("1", 3), ("2", 1), ("3", 4), ("4", 1), ("5", 9)):
         held.add(message(message_id=name, receive_count=receives), Sorted("a", name, 1, 1), 0)
-    assert sealed(held) == ("a", "records", ["1", "3", "5"])
+    assert sealed(held) == ("a", "suspect", ["1"])
     assert sealed(held, 60) is None
     held.finished("a")
     assert sealed(held, 60) is None
-    assert held.due_at() == 100
-    assert sealed(held, 100) == ("a", "age", ["2", "4"])
+    for now, expected in ((100, ("age", ["2", "4"])), (200, ("suspect", ["3"])), (300, ("suspect", ["5"]))):
+        assert held.due_at() == now
+        assert sealed(held, now) == ("a", *expected)
+        held.finished("a")
+    assert not held
+
+
+def test_a_suspect_waits_for_nothing_while_its_group_is_not_due(message: Make) -> None:
+    held: Gather[str] = Gather(LIMITS, one_at_a_time=True)
+    for name, receives in (("1", 3), ("2", 1), ("3", 3)):
+        held.add(message(message_id=name, receive_count=receives), Sorted("a", name, 1, 1), 0)
+    for expected in ("1", "3"):
+        assert sealed(held) == ("a", "suspect", [expected])
+        held.finished("a")
+    assert (sealed(held), held.due_at()) == (None, 60)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from typing import Any
 
+from service.core.clock import Deadline
 from service.core.errors import TransientError
 from service.core.events import Event, ShieldFailed
 from service.intake.busy import Busy
@@ -35,7 +36,7 @@ def shielded(work: Callable[[Busy, Agent], Coroutine[Any, Any, None]]) -> tuple[
         shield = Shield(agent, busy, clock=LoopClock(), emit=events.append)
         running = asyncio.ensure_future(shield.run())
         await work(busy, agent)
-        shield.drain()
+        shield.drain(Deadline.after(100, LoopClock()))
         await running
 
     run_virtual(main())

@@ -62,6 +62,10 @@ def samples(metrics: Metrics) -> dict[str, float]:
             },
         ),
         (
+            events.BatchLeft("load", "things", 3),
+            {'acequia_batches_left_total{dataset="things",layer="load"}': 1},
+        ),
+        (
             events.RecordsRejected("refine", "things", "bad_type", 2),
             {'acequia_rejected_total{code="bad_type",dataset="things",layer="refine"}': 2},
         ),

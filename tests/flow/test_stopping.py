@@ -1,0 +1,95 @@
+"""A drain: what is worth it is done, what hangs is left, the rest is given back, all before the deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from service.core.clock import LETTING_GO_SECONDS
+from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReleased
+from service.core.ports import Session, Stored
+from tests.fakes.time import run_virtual
+from tests.fakes.world import DRAIN_SECONDS_MAX, World, event, live
+
+
+def slow(world: World, seconds: float) -> None:
+    """Each object takes that long to be stored."""
+    put = world.store.put_new
+
+    async def put_slowly(uri: str, body: bytes) -> Stored:
+        await asyncio.sleep(seconds)
+        return await put(uri, body)
+
+    world.store.put_new = put_slowly  # type: ignore[method-assign]
+
+
+def hang(world: World) -> Callable[[], bool]:
+    """Transactions never get beyond their beginning; returns whether one has."""
+    begun = asyncio.Event()
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[Session]:
+        async with world.warehouse.within() as session:
+            begun.set()
+            await asyncio.Event().wait()
+            yield session
+
+    world.warehouse.within, world.warehouse.transaction = world.warehouse.transaction, transaction  # type: ignore[attr-defined,method-assign]
+    return begun.is_set
+
+
+def mend(world: World) -> None:
+    """Transactions pass again."""
+    world.warehouse.transaction = world.warehouse.within  # type: ignore[attr-defined,method-assign]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def seen(world: World, kind: type[object]) -> list[object]:
+    return [one for one in world.events if isinstance(one, kind)]
+
+
+def test_a_copy_that_hangs_is_left_before_the_deadline_and_its_notices_given_back(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        await live(world, lambda: len(world.queues["load"]) > 0, layers=("land", "refine"))
+        hangs = hang(world)
+        asked: list[float] = []
+        await live(world, lambda: hangs() and not asked.append(now()), layers=("load",))
+        assert now() - asked[-1] == DRAIN_SECONDS_MAX - LETTING_GO_SECONDS
+        assert seen(world, BatchLeft) == [BatchLeft("load", "events", 1)]
+        assert "load hide 1 for 0" in world.journal.effects
+        assert not world.rows()
+        mend(world)
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001"]
+
+
+def test_batches_are_begun_only_while_the_slowest_of_late_would_end_in_time(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        slow(world, 40)
+        for number in range(8):
+            world.send(event(number))
+        began = now()
+        await live(
+            world,
+            lambda: bool(seen(world, BatchFinished)),
+            layers=("land",),
+            land_batch_records_max=1,
+            batches_concurrent_max=1,
+            visibility_seconds=600,
+        )
+        assert now() - began <= 45 + DRAIN_SECONDS_MAX
+
+    run_virtual(main())
+    assert len(seen(world, BatchFinished)) == 3, "one before, and two in 92 seconds"
+    assert not seen(world, BatchLeft)
+    assert seen(world, MessagesReleased) == [MessagesReleased("land", 5)]
+    assert len(seen(world, BatchClosed)) == 3
+    assert (len(world.queues["records"]), len(world.queues["refine"])) == (5, 3)
+    assert set(world.queues["records"].receives.values()) == {1}
