@@ -1,6 +1,5 @@
 """The composition root: opens every client, has every layer built, hands them to the supervisor. Everything once."""
 
-import itertools
 import random
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from service.core.definitions import load_datasets
 from service.core.errors import AbsentError, SetupError, TransientError
 from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
 from service.core.ports import Emit, Means, Queue, Warehouse
+from service.core.retry import Down, persist
 from service.core.zones import Zone
 from service.intake.reach import Check, Reach
 from service.intake.shield import Shield
@@ -151,15 +151,18 @@ async def _logins(settings: Settings) -> AsyncIterator[Logins]:
 
 async def _reach_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
     """The same, waiting for as long as SQS is out of reach: a restart would not bring it nearer."""
+
+    async def rest(down: Down, seconds: float) -> bool:
+        means.emit(WorkFailed("start", "transient", str(down), seconds))
+        await means.clock.sleep(seconds)
+        return True
+
     waits = backoff(settings, random.Random())  # noqa: S311 (jitter)
-    for attempt in itertools.count(1):
-        try:
-            return await _open_queues(settings, clients, means)
-        except TransientError as down:
-            wait = waits.seconds(attempt)
-            means.emit(WorkFailed("start", "transient", str(down), wait))
-            await means.clock.sleep(wait)
-    raise AssertionError
+    queues = await persist(
+        lambda: _open_queues(settings, clients, means), on=(TransientError,), backoff=waits, rest=rest
+    )
+    assert queues is not None, "it is never given up"
+    return queues
 
 
 async def _open_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:

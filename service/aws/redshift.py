@@ -23,6 +23,12 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 AnyConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+CONNECT_SECONDS_MAX = 30
+CONNECTION_SECONDS_MAX = 60
+"""To wait for a free connection, and to open and set up one."""
+RELEASE_SECONDS_MAX = 10
+"""To reset a connection after its use; then it is dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class WarehouseLimits:
@@ -63,7 +69,7 @@ class RedshiftWarehouse:
     async def transaction(self) -> AsyncIterator[Session]:
         """Begin; commit at the end. On an error roll back, by dropping the connection unless only data was refused."""
         with warehouse_faults("connect"):
-            connection = await self._pool.acquire()
+            connection = await self._pool.acquire(timeout=CONNECTION_SECONDS_MAX)
         session = _Session(connection, self._limits)
         try:
             await session.execute(Statement("begin", "BEGIN"))
@@ -79,12 +85,12 @@ class RedshiftWarehouse:
             await session.execute(Statement("commit", "COMMIT"))
         finally:
             with warehouse_faults("release"):
-                await self._pool.release(connection)
+                await self._pool.release(connection, timeout=RELEASE_SECONDS_MAX)
 
     async def run(self, statement: Statement) -> None:
         """One statement, committed by itself."""
         with warehouse_faults(statement.name):
-            async with self._pool.acquire() as connection:
+            async with self._pool.acquire(timeout=CONNECTION_SECONDS_MAX) as connection:
                 await connection.execute(statement.text, timeout=self._limits.answer_seconds_max)
 
 
@@ -123,7 +129,7 @@ async def open_warehouse_with(
         init=read_as_text,
         setup=setup,
         statement_cache_size=0,
-        timeout=30,
+        timeout=CONNECT_SECONDS_MAX,
         command_timeout=limits.answer_seconds_max,
         max_inactive_connection_lifetime=300,
     )

@@ -12,7 +12,7 @@ from service.core.clock import Deadline
 from service.core.errors import SetupError, TransientError
 from service.core.events import LayerPaused, LayerResumed
 from service.core.ports import Emit
-from service.core.retry import Backoff
+from service.core.retry import Backoff, Down, persist
 
 Check = Callable[[], Awaitable[object]]
 
@@ -40,16 +40,16 @@ class Reach:
         await self._draining.wait()
 
     async def _until_reached(self, name: str, check: Check) -> None:
-        attempt = 0
-        while not self._draining.is_set():
-            try:
-                await check()
-            except (TransientError, SetupError) as down:
-                attempt += 1
-                self._emit(LayerPaused(name, str(down)))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._backoff.seconds(attempt)):
-                        await self._draining.wait()
-            else:
-                self._emit(LayerResumed(name))
-                return
+        async def rest(down: Down, seconds: float) -> bool:
+            self._emit(LayerPaused(name, str(down)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._draining.wait()
+            return not self._draining.is_set()
+
+        async def reached() -> bool:
+            await check()
+            return True
+
+        if await persist(reached, on=(TransientError, SetupError), backoff=self._backoff, rest=rest):
+            self._emit(LayerResumed(name))

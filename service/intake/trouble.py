@@ -9,10 +9,8 @@ from typing import Literal
 from service.core.errors import ContendedError, DatasetSetupError, SetupError, TransientError
 from service.core.events import LayerPaused, LayerResumed, WorkFailed
 from service.core.ports import Clock, Emit
-from service.core.retry import Backoff
+from service.core.retry import Backoff, Down
 from service.intake.breaker import Breaker
-
-Down = TransientError | SetupError
 
 
 @dataclass(slots=True)

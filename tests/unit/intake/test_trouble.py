@@ -10,9 +10,9 @@ import pytest
 
 from service.core.errors import ContendedError, DatasetSetupError, SetupError, TransientError
 from service.core.events import Event, LayerPaused, LayerResumed, WorkFailed
-from service.core.retry import Backoff
+from service.core.retry import Backoff, Down
 from service.intake.breaker import TRIAL_SECONDS_MAX
-from service.intake.trouble import Down, Trouble
+from service.intake.trouble import Trouble
 from tests.fakes.time import LoopClock, run_virtual
 
 AWAY = TransientError("warehouse", "it is away")
