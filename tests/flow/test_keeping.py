@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from service.core.events import ClaimsExpired, LayerPaused, LayerResumed, MessagesDeferred, MessagesReceived
+from service.core.events import ClaimsExpired, FileLanded, LayerPaused, LayerResumed, MessagesDeferred, MessagesReceived
 from tests.fakes.journal import Away
 from tests.fakes.time import run_virtual
 from tests.fakes.world import World, event, live
@@ -65,3 +65,27 @@ def test_deletions_that_fail_one_by_one_for_long_multiply_nothing(world: World) 
 
     run_virtual(main())
     assert world.event_ids() == [f"e{number:03d}" for number in range(6)]
+
+
+def test_what_was_not_deleted_and_comes_again_is_not_worked_on_again(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        queue = world.queues["records"]
+        delete = queue.delete
+        tries: list[int] = []
+
+        async def refuse(receipts: Sequence[str]) -> list[str]:
+            tries.append(len(receipts))
+            if len(tries) > 5:
+                return await delete(receipts)
+            queue.expire(receipts)
+            return list(receipts)
+
+        queue.delete = refuse  # type: ignore[method-assign]
+        world.send(event(1))
+        await live(world, layers=("land",), until=lambda: not len(queue))
+        assert sum(one.messages for one in world.events if isinstance(one, MessagesReceived)) > 2
+        assert len(world.queues["refine"]) == 1
+
+    run_virtual(main())
+    assert sum(isinstance(one, FileLanded) for one in world.events) == 1

@@ -240,7 +240,7 @@ async def test_a_signal_lands_the_open_batch_and_leaves_the_queue_empty(
 async def test_a_second_signal_ends_the_worker_at_once_with_code_3_and_loses_nothing(
     start: Starter, line: Line
 ) -> None:
-    worker = await _holding(start, line, 12, ACEQUIA_POLL_SECONDS="15")
+    worker = await _holding(start, line, 12, ACEQUIA_POLL_SECONDS="15", ACEQUIA_DRAIN_SECONDS_MAX="30")
     worker.process.send_signal(signal.SIGTERM)
     worker.until("service_draining")
     began = time.monotonic()
