@@ -7,7 +7,7 @@ cannot do with a file at all costs that file: it is rejected as `bad_file`, with
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -16,15 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.core.columns import ColumnType
+from service.core.dead_letter import Place
 from service.core.errors import Code, RejectedError
 from service.refine.compile import Fault, Program
 from service.refine.numbers import SUSPECT, changes
 from service.refine.open import Opened, open_bodies
 from service.refine.portions import relation
+from service.refine.rows import Chosen
 
 HMAC_BLOCK_BYTES = 64
 MEMORY_A_BYTE = 8
 """What a byte of opened text costs at the peak: text, Arrow, DuckDB and results together (measured: 4 to 7)."""
+MEMORY_A_RECORD = 512
+"""What a record costs at the peak, however short it is (measured: 230 to 550)."""
 PORTIONS = 1_024
 """Into how many portions the memory is thought of: one is what DuckDB works on at a time, at up to 250 bytes a byte."""
 LONG_RECORD_PORTIONS = 2
@@ -38,7 +42,7 @@ SENTENCES: Mapping[Code, str] = {
     "bad_json": "the record is not one valid JSON object",
     "bad_envelope": "the body is wrapped more often than any flow does",
     "too_deep": "the record is nested deeper than 100 levels",
-    "too_large": "the compressed body expands to more than 24 MiB",
+    "too_large": "the body holds more than 24 MiB, 100 times its size, a record for each 25 bytes, or its file's limit",
 }
 LONG_RECORD = Fault(
     "too_large",
@@ -78,7 +82,36 @@ class Judged:
 def judge(raw: bytes, raw_uri: str, program: Program, keys: Keys, memory_bytes: int) -> Judged:
     """Open, map, cast and mask every record of the file. Raises RejectedError (`bad_file`) for the file as a whole."""
     landed = _landed(raw)
-    opened = open_bodies(landed.column("body").to_pylist(), expanded_bytes_max=memory_bytes // MEMORY_A_BYTE)
+    return _judge(_opened(landed, memory_bytes), landed, raw_uri, program, keys, memory_bytes)
+
+
+def judge_rows(
+    raw: bytes, raw_uri: str, rows: Iterable[Place], program: Program, keys: Keys, memory_bytes: int
+) -> Judged:
+    """The same for these places of the file alone, as if there were no others; rejections name the file's own places.
+
+    Raises RejectedError (`bad_notice`) for a place that the file does not have.
+    """
+    landed = _landed(raw)
+    chosen = Chosen.of(rows, landed.num_rows)
+    landed = landed.take(pa.array(chosen.rows, pa.int64()))
+    opened = _opened(landed, memory_bytes)
+    chosen.keep(opened)
+    judged = _judge(opened, landed, raw_uri, program, keys, memory_bytes)
+    told = [replace(rejection, places=chosen.places_of(rejection.places)) for rejection in judged.rejections]
+    return replace(judged, rejections=told)
+
+
+def _opened(landed: pa.Table, memory_bytes: int) -> Opened:
+    return open_bodies(
+        landed.column("body").to_pylist(),
+        expanded_bytes_max=memory_bytes // MEMORY_A_BYTE,
+        records_max=memory_bytes // MEMORY_A_RECORD,
+    )
+
+
+def _judge(opened: Opened, landed: pa.Table, raw_uri: str, program: Program, keys: Keys, memory_bytes: int) -> Judged:
+    """When the memory does not suffice, once more without the longest records."""
     try:
         try:
             return _run(opened, landed, raw_uri, program, keys, memory_bytes)
@@ -100,9 +133,8 @@ def _run(opened: Opened, landed: pa.Table, raw_uri: str, program: Program, keys:
     with duckdb.connect(config=_config(memory_bytes)) as database:
         database.execute("LOAD icu; SET TimeZone = 'UTC'; SET lock_configuration = true")
         database.register("opened", relation(opened, landed, portion_bytes=memory_bytes // PORTIONS))
-        long = _long_numbers(database) if program.numbers else []
         database.execute(program.sql, _parameters(program, raw_uri, keys))
-        return _results(database, program, opened, long)
+        return _results(database, program, opened)
 
 
 def _landed(raw: bytes) -> pa.Table:
@@ -143,23 +175,24 @@ def _pads(name: str, key: bytes) -> dict[str, str | bytes]:
     }
 
 
-def _long_numbers(database: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
+def _long_numbers(database: duckdb.DuckDBPyConnection, faulty: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """Where numbers would change, of the records that nothing else is wrong with: they are the shorter ones."""
     suspects = database.execute(
         "SELECT row, index, record FROM opened WHERE regexp_matches(record, $suspect)", {"suspect": SUSPECT}
     ).fetchall()
-    return [(row, index) for row, index, record in suspects if changes(record)]
+    rejected = {(row, index) for _, row, index in faulty} if suspects else set()
+    return [(row, index) for row, index, record in suspects if (row, index) not in rejected and changes(record)]
 
 
-def _results(
-    database: duckdb.DuckDBPyConnection, program: Program, opened: Opened, long: Sequence[tuple[int, int]]
-) -> Judged:
+def _results(database: duckdb.DuckDBPyConnection, program: Program, opened: Opened) -> Judged:
+    faulty = database.execute(
+        "SELECT _fault, _row, _index FROM judged WHERE _fault IS NOT NULL ORDER BY _fault, _row, _index"
+    ).fetchall()
+    long = _long_numbers(database, faulty) if program.numbers else []
     if long:
         places = pa.table({"_at_row": [row for row, _ in long], "_at_index": [index for _, index in long]})
         database.register("long_numbers", places)
         database.execute("DELETE FROM judged USING long_numbers WHERE _row = _at_row AND _index = _at_index")
-    faulty = database.execute(
-        "SELECT _fault, _row, _index FROM judged WHERE _fault IS NOT NULL ORDER BY _fault, _row, _index"
-    ).fetchall()
     good = database.sql(
         "SELECT * EXCLUDE (_row, _index, _fault) FROM judged WHERE _fault IS NULL ORDER BY _partition, _row, _index"
     ).to_arrow_table()

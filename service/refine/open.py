@@ -6,34 +6,45 @@ records next, is kinder than JSON allows (it takes NaN and trailing commas). Wha
 deeper than `DEPTH_MAX`. The common case (every body one object, or NDJSON) costs one validation for the whole file.
 """
 
-import base64
-import binascii
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 
 import msgspec
-import orjson
 
-from service.core.dead_letter import MARKER
 from service.core.errors import Code
+from service.refine.scan import depth, elements
+from service.refine.unpack import (
+    EXPANDED_BYTES_MAX,
+    BodyError,
+    Budget,
+    expanded,
+    expanded_bytes_max,
+    unwrapped,
+)
 
 DEPTH_MAX = 100
-EXPANDED_BYTES_MAX = 24 * 1024 * 1024
-"""What one compressed body may become: 24 times the largest SQS message, and what expands in a tenth of a second."""
 WRAPPERS_MAX = 3
 """gzip, in EventBridge or SNS, and that out of a dead letter: deeper wrapping is nobody's flow."""
+RECORD_BYTES_MIN = 25
+"""A record with nothing but a time takes so many: `{"t":"2024-01-01T10:00Z"}`. Records that are shorter on average
+cost far more than their bytes, and none can pass."""
+RECORDS_FREE = 1_000
+"""So many records a body may hold, however short they are."""
+RECORDS_MAX = 4_000_000
 GZIP_IN_BASE64 = "H4sI"
 """gzip's first three bytes (1f 8b 08): nothing else that we take begins so."""
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
-WRAPPER_MARKS = ('"TopicArn"', '"detail-type"', f'"{MARKER}"')
 
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object, as small as can be: only their number matters."""
+
+
+_OBJECTS = msgspec.json.Decoder(list[_Object])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
-_NO_MARK = re.compile(r"[^\[\]{}]+")
 
 
 @dataclass(slots=True)
@@ -65,18 +76,23 @@ class Opened:
         return [place for place, fit in zip(places, fits, strict=True) if not fit]
 
 
-def open_bodies(bodies: Sequence[str], *, expanded_bytes_max: int = EXPANDED_BYTES_MAX) -> Opened:
-    """Open every body of a raw file. What compressed bodies expand to is bounded for all of them together: those that
-    no longer fit are too large, the others pass.
+def open_bodies(
+    bodies: Sequence[str], *, expanded_bytes_max: int = EXPANDED_BYTES_MAX, records_max: int = RECORDS_MAX
+) -> Opened:
+    """Open every body of a raw file. What compressed bodies expand to, and how many records there are, is bounded for
+    all bodies together: those that no longer fit are too large, the others pass.
     """
     opened = Opened()
-    budget = _Budget(expanded_bytes_max)
+    budget = Budget(expanded_bytes_max, records_max)
     candidates: list[tuple[int, list[str]]] = []
     for row, body in enumerate(bodies):
         try:
-            candidates.append((row, _records(body, budget)))
-        except _BodyError as wrong:
+            records = _records(body, budget)
+        except BodyError as wrong:
             opened.wrong.append((row, 0, wrong.code))
+        else:
+            budget.records_left -= len(records)
+            candidates.append((row, records))
     if _all_objects(record for _, records in candidates for record in records):
         for row, records in candidates:
             opened.rows.extend([row] * len(records))
@@ -88,96 +104,57 @@ def open_bodies(bodies: Sequence[str], *, expanded_bytes_max: int = EXPANDED_BYT
     return opened
 
 
-@dataclass(slots=True)
-class _Budget:
-    bytes_left: int
-
-
-class _BodyError(Exception):
-    def __init__(self, code: Code) -> None:
-        super().__init__(code)
-        self.code: Code = code
-
-
-def _records(body: str, budget: _Budget, wrappers: int = 0) -> list[str]:
-    if wrappers > WRAPPERS_MAX:
-        raise _BodyError("bad_envelope")
+def _records(body: str, budget: Budget) -> list[str]:
     text = body.strip(" \t\r\n")
-    if text.startswith(GZIP_IN_BASE64) and ("\n" not in text or BASE64.fullmatch(text)):
-        return _records(_expanded(text, budget), budget, wrappers + 1)
-    if any(mark in text for mark in WRAPPER_MARKS):
-        inner = _unwrapped(text)
-        if inner is not None:
-            return _records(inner, budget, wrappers + 1)
+    for _ in range(WRAPPERS_MAX + 1):
+        if text.startswith(GZIP_IN_BASE64) and ("\n" not in text or BASE64.fullmatch(text)):
+            inner: str | None = expanded(text, expanded_bytes_max(body), budget)
+        else:
+            inner = unwrapped(text)
+        if inner is None:
+            return _split(text, budget.records_left)
+        text = inner.strip(" \t\r\n")
+    raise BodyError("bad_envelope")
+
+
+def _split(text: str, records_left: int) -> list[str]:
+    """The text's records, unless they are too many; none of them is judged yet. One is never too many."""
+    most = max(1, min(records_left, max(RECORDS_FREE, len(text) // RECORD_BYTES_MIN)))
     if text.startswith("["):
-        return _elements(text)
-    return _lines(text) if "\n" in text else [text]
+        return _elements(text, most)
+    return _lines(text, most) if "\n" in text else [text]
 
 
-def _elements(text: str) -> list[str]:
+def _elements(text: str, most: int) -> list[str]:
     try:
+        if _more_than(most, text):
+            raise BodyError("too_large")
         return [str(bytes(raw), "utf-8") for raw in _RAWS.decode(text)]
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return _lines(text) if "\n" in text else [text]
+        return _lines(text, most) if "\n" in text else [text]
 
 
-def _lines(text: str) -> list[str]:
+def _more_than(most: int, text: str) -> bool:
+    """Whether an array has more elements, told before each of them becomes an object many times its size."""
+    try:
+        return len(_OBJECTS.decode(text)) > most
+    except msgspec.ValidationError:
+        return elements(text.encode("utf-8", "surrogatepass")) > most
+
+
+def _lines(text: str, most: int) -> list[str]:
     """NDJSON, unless it is one object written over several lines."""
     try:
         _RAW.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
+        if text.count("\n") >= most:
+            raise BodyError("too_large") from None
         return [line for line in (line.strip(" \t\r") for line in text.split("\n")) if line]
     return [text]
 
 
-def _expanded(text: str, budget: _Budget) -> str:
-    """The text of one or several gzip members in base64."""
-    bytes_max = min(EXPANDED_BYTES_MAX, budget.bytes_left)
-    try:
-        packed = base64.b64decode("".join(text.split()), validate=True)
-        plain = bytearray()
-        while packed:
-            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            plain += member.decompress(packed, bytes_max + 1 - len(plain))
-            if len(plain) > bytes_max:
-                raise _BodyError("too_large")
-            if not member.eof:
-                raise _BodyError("bad_encoding")
-            packed = member.unused_data
-        budget.bytes_left -= len(plain)
-        return plain.decode("utf-8")
-    except (binascii.Error, ValueError, zlib.error):
-        raise _BodyError("bad_encoding") from None
-
-
-def _unwrapped(text: str) -> str | None:
-    """What an envelope holds, or None where the text only looks like one."""
-    try:
-        given = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    match given:
-        case {"Type": "Notification", "TopicArn": str(), "Message": str(inner)}:
-            return inner
-        case {"detail-type": str(), "source": str(), "detail": dict(detail)}:
-            return _exact_member(text, "detail") or orjson.dumps(detail).decode()
-        case {"acequia_dead_letter": int(), "original": {"body": str(inner)}}:
-            return inner
-        case _:
-            return None
-
-
-def _exact_member(text: str, name: str) -> str | None:
-    """A member's text as it was sent, numbers and all."""
-    try:
-        raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])[name]
-    except (msgspec.DecodeError, KeyError, RecursionError, UnicodeError):
-        return None
-    return str(bytes(raw), "utf-8")
-
-
 def _all_objects(records: Iterable[str]) -> bool:
-    """Whether every record is one valid JSON object, none of them suspiciously nested: one pass for a whole file.
+    """Whether every record is one valid JSON object, none of them too deep: one pass for a whole file.
 
     Each element's length must be its record's, so that two halves of different records never pass as one.
     """
@@ -187,9 +164,7 @@ def _all_objects(records: Iterable[str]) -> bool:
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return False
     return len(raws) == len(encoded) and all(
-        memoryview(raw).nbytes == len(record)
-        and record.startswith(b"{")
-        and record.count(b"{") + record.count(b"[") <= DEPTH_MAX
+        memoryview(raw).nbytes == len(record) and record.startswith(b"{") and not _too_deep(record)
         for raw, record in zip(raws, encoded, strict=True)
     )
 
@@ -205,17 +180,9 @@ def _fault(record: str) -> Code | None:
         return "too_deep"
     except msgspec.DecodeError:
         return "bad_json"
-    return "too_deep" if record.count("{") + record.count("[") > DEPTH_MAX and _deep(record) else None
+    return "too_deep" if _too_deep(record.encode()) else None
 
 
-def _deep(record: str) -> bool:
-    """Whether valid JSON nests deeper than allowed: brackets in pairs, without what stands between, go level by level.
-
-    Brackets inside strings do not count.
-    """
-    marks = _NO_MARK.sub("", _STRING.sub("", record))
-    for _ in range(DEPTH_MAX):
-        marks = marks.replace("[]", "").replace("{}", "")
-        if not marks:
-            return False
-    return True
+def _too_deep(record: bytes) -> bool:
+    """Valid JSON with few brackets, as nearly all of it, is told from their number alone."""
+    return record.count(b"{") + record.count(b"[") > DEPTH_MAX and depth(record) > DEPTH_MAX

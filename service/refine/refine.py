@@ -7,17 +7,21 @@ sent to the load queue → (by the intake) refine notice deleted.
     dies after the objects         the file is refined again; the objects lie there already and are described
     dies after the notice          the same files are announced twice; the ledger loads each once
 
+A notice about single records (`rows`) is about what was rejected before: it neither makes its dataset pause nor lets it
+go on. What it makes is loaded beside what the raw file gave before; `_record_id` drops what is there.
+
 Objects never change: another definition of the dataset writes other addresses. Where one lies already, the notice tells
 what is in it: an earlier run may have had other limits.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from service.core.dead_letter import PLACES_MAX, DeadLetter
-from service.core.errors import RejectedError
+from service.core.errors import RejectedError, TransientError
 from service.core.events import FileRefined, RecordsRejected
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Outgoing, Sorted
@@ -26,7 +30,7 @@ from service.core.ports import Letters, Means, Queue
 from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
 from service.refine.compile import Program
-from service.refine.execute import Keys, Rejection, judge
+from service.refine.execute import Judged, Keys, Rejection, judge, judge_rows
 from service.refine.write import Part, parts, read_part
 
 T = TypeVar("T")
@@ -125,20 +129,22 @@ class Refine:
         began = self._means.clock.monotonic()
         program = self._programs[notice.dataset]
         raw = await self._means.store.get(file.uri)
-        judged = await self._means.threads.run(
-            judge, raw, file.uri, program, self._terms.keys, self._terms.memory_bytes_max
-        )
-        if not self._tolerance.takes(notice.dataset, file.uri, file.rows, judged.messages_rejected):
+        judged = await self._judged(notice, file, raw)
+        whole = not notice.rows
+        if whole and not self._tolerance.takes(notice.dataset, file.uri, file.rows, judged.messages_rejected):
             raise _TooMuchRejectedError
-        if file.uri not in told:
-            await self._send_letters(program, file, judged.rejections)
-            told.add(file.uri)
+        definition = definition_of(program.dataset.definition, notice)
+        what = file.uri if whole else f"{file.uri} {definition}"
+        if what not in told:
+            await self._send_letters(notice, file, judged.rejections)
+            told.add(what)
         made = await self._means.threads.run(parts, judged.good, program.dataset.event_time)
-        origin = Origin(raw_place(self._raw, file.uri), definition_of(program.dataset.definition, notice))
+        origin = Origin(raw_place(self._raw, file.uri), definition)
         files = await self._means.fan_out.run(self._store(part, origin, program) for part in made)
         for announced in self._announcements(notice, origin, program, files):
             await self._load_queue.send([Outgoing(announced.to_json())])
-        self._tolerance.count(notice.dataset, file.uri, file.rows, judged.messages_rejected)
+        if whole:
+            self._tolerance.count(notice.dataset, file.uri, file.rows, judged.messages_rejected)
         for rejection in judged.rejections:
             code = rejection.fault.code
             self._means.emit(RecordsRejected(self.name, notice.dataset, code, len(rejection.places)))
@@ -154,19 +160,30 @@ class Refine:
             )
         )
 
-    async def _send_letters(self, program: Program, file: File, rejections: Sequence[Rejection]) -> None:
+    async def _judged(self, notice: FileNotice, file: File, raw: bytes) -> Judged:
+        program, terms = self._programs[notice.dataset], self._terms
+        if notice.rows:
+            return await self._means.threads.run(
+                judge_rows, raw, file.uri, notice.rows, program, terms.keys, terms.memory_bytes_max
+            )
+        return await self._means.threads.run(judge, raw, file.uri, program, terms.keys, terms.memory_bytes_max)
+
+    async def _send_letters(self, notice: FileNotice, file: File, rejections: Sequence[Rejection]) -> None:
         now = self._means.clock.now()
+        dataset = self._programs[notice.dataset].dataset
         letters = [
             DeadLetter(
                 layer=self.name,
-                dataset=program.dataset.name,
+                dataset=dataset.name,
                 code=rejection.fault.code,
                 sentence=rejection.fault.sentence,
                 column=rejection.fault.column,
                 failed_at=now,
-                definition=program.dataset.definition,
+                attempts=notice.attempt + 1,
+                definition=dataset.definition,
                 raw_file=file.uri,
                 places=places,
+                round_id=notice.round_id,
             )
             for rejection in rejections
             for places in _slices(rejection.places, PLACES_MAX)
@@ -177,7 +194,7 @@ class Refine:
         key = refined_key(origin.place.dataset, part.partition, origin.place.batch_id, origin.definition)
         stored = await self._means.store.put_new(self._refined.uri(key), part.body)
         if not stored.new:
-            there = await self._means.store.get(stored.uri)
+            there = await self._read_back(stored.uri)
             part = await self._means.threads.run(read_part, part.partition, there, program.dataset.event_time)
         return File(
             uri=stored.uri,
@@ -188,10 +205,19 @@ class Refine:
             event_time_max=part.event_time_max,
         )
 
+    async def _read_back(self, uri: str) -> bytes:
+        try:
+            return await self._means.store.get(uri)
+        except RejectedError:  # a replay or a rule removed it just now: the next try stores it anew
+            raise TransientError("s3", "an object of the refined zone vanished while it was looked at") from None
+
     def _announcements(
         self, notice: FileNotice, origin: Origin, program: Program, files: Sequence[File]
     ) -> Iterator[FileNotice]:
-        """Notices for the load queue; a replay has one, because it is loaded whole or not at all."""
+        """Notices for the load queue; a replay has one, because it is loaded whole or not at all.
+
+        Where records were sent back, it is the moment of that which counts against a replay of the whole file.
+        """
         told = FileNotice(
             dataset=origin.place.dataset,
             zone=self._refined.name,
@@ -199,7 +225,7 @@ class Refine:
             columns=program.dataset.stored_columns,
             batch_id=origin.place.batch_id,
             definition=origin.definition,
-            produced_at=self._means.clock.now(),
+            produced_at=notice.produced_at if notice.rows else self._means.clock.now(),
             event_time=program.dataset.event_time,
         )
         if notice.replaces is not None:
@@ -214,11 +240,12 @@ class Refine:
 def definition_of(definition: str, notice: FileNotice) -> str:
     """The hash in the names of a raw file's refined files: of the definition, in a replay together with its moment.
 
-    So no two replays write to the same address, and what one replaces can be removed whatever the others do.
+    So no two replays write to the same address, and what one replaces can be removed whatever the others do. Of records
+    that are sent back it covers their places too: one moment may have several such notices about a file.
     """
-    if notice.replaces is None:
+    if notice.replaces is None and not notice.rows:
         return definition
-    facts = f"{definition} {notice.produced_at.isoformat()}"
+    facts = f"{definition} {notice.produced_at.isoformat()}" + (f" {json.dumps(notice.rows)}" if notice.rows else "")
     return hashlib.sha256(facts.encode()).hexdigest()[: len(definition)]
 
 

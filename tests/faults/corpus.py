@@ -68,7 +68,7 @@ def poisons(good: str) -> list[Poison]:
         Poison("a zero character", with_field("zero", r'"\u0000"'), "bad_encoding"),
         Poison("a lone surrogate", with_field("surrogate", r'"\ud800"'), "bad_json"),
         *(Poison(f"{depth} deep", with_field(f"deep-{depth}", text), "too_deep") for depth, text in deep.items()),
-        Poison("100,000 keys", with_field("keys", json.dumps({f"k{n}": n for n in range(60_000)})), "too_long"),
+        Poison("60,000 keys", with_field("keys", json.dumps({f"k{n}": n for n in range(60_000)})), "too_long"),
         Poison("a long text", with_field("long", '"' + "l" * 800_000 + '"'), "too_long"),
         Poison("a long key", with_field("key", '{"' + "k" * 800_000 + '": 1}'), "too_long"),
         Poison("no UTF-8", packed(b'{"event_id": "\xff\xfe"}'), "bad_encoding"),

@@ -5,7 +5,8 @@ from tests.poison.corpus import CORPUS, Poison
 
 def row(poison: Poison) -> str:
     """One line of the table."""
-    loaded = "loaded" if poison.loaded else "holds no record: nothing happens"
+    values = ", ".join("NULL" if value is None else str(value) for value in poison.loaded)
+    loaded = f"loaded, with {values} as its amount" if values else "holds no record: nothing happens"
     codes = ", ".join(f"`{code}`" for code in poison.codes)
     return f"| {poison.name} | {codes or loaded} |"
 

@@ -13,12 +13,15 @@ import pytest
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError
+from service.core.model import Message
+from service.land.encode import encode
 from service.refine.compile import compile_dataset
-from service.refine.execute import Judged, Keys, judge
+from service.refine.execute import MEMORY_A_RECORD, Judged, Keys, judge
 
 Define = Callable[..., Dataset]
 JudgeBodies = Callable[..., Judged]
 JudgeFields = Callable[..., object]
+MEMORY_BYTES_MIN = 64 * 1024 * 1024
 REST_OR_NOT = ['rest = "rest"', ""]
 
 
@@ -386,3 +389,28 @@ def test_a_raw_file_with_other_types_or_nulls_is_a_bad_file(
 ) -> None:
     columns = {"message_id": ID, "received_at": RECEIVED, "body": pa.array(["{}"])} | odd
     assert refusal(parquet(**columns), define(), keys) == "bad_file"
+
+
+def test_what_is_wrong_with_a_column_is_told_before_a_long_number(define: Define, judge_bodies: JudgeBodies) -> None:
+    at = '"at":"2024-03-04T00:00:00Z"'
+    bodies = [f'{{"id":{given},{at},"k":1e400}}' for given in ("null", '"a"')]
+    judged = judge_bodies(define(), [*bodies, f'{{"id":"b",{at}}}'])
+    assert [(r.fault.code, r.fault.column, r.places) for r in judged.rejections] == [
+        ("missing_required", "id", [(0, 0)]),
+        ("bad_type", None, [(1, 0)]),
+    ]
+    assert judged.good.column("id").to_pylist() == ["b"]
+
+
+def test_a_file_has_room_for_so_many_records_as_its_memory_holds(
+    define: Define, message: Callable[..., Message], keys: Keys
+) -> None:
+    short = "[" + ",".join(['{"id":"1"}'] * 1_000) + "]"
+    most = MEMORY_BYTES_MIN // MEMORY_A_RECORD
+    bodies = [short] * (most // 1_000 + 1)
+    raw = encode([message(body, f"m{number}") for number, body in enumerate([*bodies, '{"id":"2"}'])], "records")
+    judged = judge(raw, "s3://raw/f", compile_dataset(define()), keys, MEMORY_BYTES_MIN)
+    assert [(r.fault.code, len(r.places)) for r in judged.rejections] == [
+        ("missing_required", most // 1_000 * 1_000 + 1),
+        ("too_large", 1),
+    ]

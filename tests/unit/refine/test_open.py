@@ -8,7 +8,7 @@ import time
 import pytest
 
 from service.core.errors import Code
-from service.refine.open import DEPTH_MAX, EXPANDED_BYTES_MAX, Opened, open_bodies
+from service.refine.open import DEPTH_MAX, RECORD_BYTES_MIN, RECORDS_FREE, Opened, open_bodies
 
 BOMB_SECONDS_MAX = 5.0
 
@@ -59,6 +59,14 @@ def wrong(opened: Opened) -> list[tuple[int, Code]]:
         (letter('{"a": 1.50}'), ['{"a": 1.50}']),
         (letter(sns(bridge('{"a":1}'))), ['{"a":1}']),
         (packed(sns('{"a":1}')), ['{"a":1}']),
+        (
+            '{"Type":"Subscription","TopicArn":"a","Message":"m"}',
+            ['{"Type":"Subscription","TopicArn":"a","Message":"m"}'],
+        ),
+        ('{"detail-type":"a","source":"b","detail":[1]}', ['{"detail-type":"a","source":"b","detail":[1]}']),
+        ('{"acequia_dead_letter":1,"original":{}}', ['{"acequia_dead_letter":1,"original":{}}']),
+        ('{"TopicArn":1,' + bridge('{"a":1}')[1:], ['{"a":1}']),
+        ('[{"detail-type":"a"}]', ['{"detail-type":"a"}']),
         ('{"detail-type":"mine"}', ['{"detail-type":"mine"}']),
         ('{"note":"\\"TopicArn\\""}', ['{"note":"\\"TopicArn\\""}']),
         (nested(DEPTH_MAX), [nested(DEPTH_MAX)]),
@@ -161,10 +169,59 @@ def test_what_follows_gzip_is_not_dropped_in_silence() -> None:
     assert wrong(open_bodies([body])) == [(0, "bad_encoding")]
 
 
-@pytest.mark.parametrize("over", [1, 1024 * 1024])
-def test_a_gzip_bomb_is_not_expanded(over: int) -> None:
-    body = base64.b64encode(gzip.compress(b"0" * (EXPANDED_BYTES_MAX + over), 1)).decode()
-    assert wrong(open_bodies([body])) == [(0, "too_large")]
+@pytest.mark.parametrize("piece", ["{}", "1", '"a"', "[]", '{"a":1}'])
+@pytest.mark.parametrize(("before", "after", "between"), [("[", "]", ","), ("[ ", " ]", " , "), ("", "", "\n")])
+def test_a_body_holds_a_thousand_records_however_short_and_no_more(
+    piece: str, before: str, after: str, between: str
+) -> None:
+    full = open_bodies([before + between.join([piece] * RECORDS_FREE) + after])
+    assert len(full.records) + len(full.wrong) == RECORDS_FREE
+    over = open_bodies([before + between.join([piece] * (RECORDS_FREE + 1)) + after])
+    assert (over.records, over.wrong) == ([], [(0, 0, "too_large")])
+
+
+@pytest.mark.parametrize("odd", ["{}", "1", "[]", '"a"'])
+@pytest.mark.parametrize(("before", "after", "between"), [("[", "]", ","), ("", " {", "\n")])
+def test_a_longer_body_holds_a_record_for_each_25_bytes(odd: str, before: str, after: str, between: str) -> None:
+    record = '{"t":"2024-01-01T1000Z"}'.rjust(RECORD_BYTES_MIN - len(between))
+
+    def body(spaces: int) -> str:
+        return before + between.join([record, odd + " " * spaces, *[record] * 1_998]) + after
+
+    spaces = RECORD_BYTES_MIN * 2_000 - len(body(0))
+    full, over = open_bodies([body(spaces)]), open_bodies([body(spaces - 1)])
+    assert over.wrong == [(0, 0, "too_large")]
+    assert len(full.records) + len(full.wrong) == 2_000
+
+
+def test_a_record_with_nothing_but_a_time_is_as_long_as_records_must_be() -> None:
+    assert len('{"t":"2024-01-01T10:00Z"}') == RECORD_BYTES_MIN
+
+
+def test_many_long_records_are_as_many_as_they_are() -> None:
+    record = '{"n":' + "1" * RECORD_BYTES_MIN + "}"
+    opened = open_bodies(["[" + ",".join([record] * 40_000) + "]"])
+    assert (len(opened.records), opened.wrong) == (40_000, [])
+
+
+@pytest.mark.parametrize("body", ['[{"a":1},{"b":2}]', '{"a":1}\n{"b":2}', "[1,2]"])
+def test_bodies_that_no_longer_fit_into_their_file_are_too_large_and_single_records_always_fit(body: str) -> None:
+    opened = open_bodies([body, '{"c":3}', body, '{"d":4}', '[{"e":5}]'], records_max=3)
+    held = {row for row, _, code in opened.wrong if code != "too_large"} | set(opened.rows)
+    assert held == {0, 1, 3, 4}
+    assert [place for place in opened.wrong if place[2] == "too_large"] == [(2, 0, "too_large")]
+
+
+def test_a_file_of_bodies_as_full_as_can_be_fits() -> None:
+    assert not open_bodies(['[{"a":1},{"b":2}]', '[{"a":1},{"b":2}]'], records_max=4).wrong
+
+
+def test_depth_is_told_for_each_record_of_a_file() -> None:
+    opened = open_bodies(
+        [f'[{nested(DEPTH_MAX)},{nested(DEPTH_MAX + 1)},{{"a":1}}]', '{"a":' + "[[]," * 90 + "1" + "]" * 91]
+    )
+    assert (opened.rows, opened.indexes) == ([0, 0], [0, 2])
+    assert opened.wrong == [(0, 1, "too_deep"), (1, 0, "bad_json")]
 
 
 @pytest.mark.parametrize(
