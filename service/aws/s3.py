@@ -1,7 +1,9 @@
-"""The `ObjectStore` port on S3: whole objects, written once.
+"""The `ObjectStore` port on S3: whole objects, written once, and few small ones that are compared and set.
 
 PUT carries If-None-Match: where an object already lies (our own, when an answer was lost, or another process's of the
 same batch) S3 answers 412, and the object that is there is described instead. 409 means a concurrent PUT: try again.
+A replacement carries If-Match. There 412, 409 and 404 (it was removed) all mean that somebody was faster, or that the
+SDK's own second try met what the first had stored: what lies there is read, and tells which.
 """
 
 import asyncio
@@ -9,15 +11,16 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from service.aws.clients import AwsClient
 from service.aws.faults import MISSING_OBJECT, aws_faults, code_of
-from service.core.errors import TransientError
-from service.core.ports import Stored
+from service.core.errors import RejectedError, TransientError
+from service.core.ports import Listed, Stored
 from service.core.zones import split_uri
 
 CALL_SECONDS_MAX = 120
@@ -25,6 +28,8 @@ MD5 = re.compile(r"[0-9a-f]{32}")
 KEYS_A_CALL_MAX = 1_000
 """AWS: DeleteObjects."""
 EXISTS = {"PreconditionFailed", "412"}
+CHANGED = EXISTS | MISSING_OBJECT | {"ConditionalRequestConflict", "409"}
+"""AWS: conditional writes. To If-Match where nothing lies S3 answers NoSuchKey."""
 
 
 class S3Store:
@@ -65,12 +70,45 @@ class S3Store:
 
     async def get(self, uri: str) -> bytes:
         """A whole object."""
+        body, _ = await self._whole(uri)
+        return body
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        """A whole object with its etag."""
+        try:
+            return await self._whole(uri)
+        except RejectedError:
+            return None
+
+    async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
+        """PUT with If-Match, or with If-None-Match where nothing should lie."""
         bucket, key = split_uri(uri)
-        with aws_faults("s3", f"read an object in {bucket}"):
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": f'"{etag}"'}
+        with aws_faults("s3", f"replace an object in {bucket}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
-                answer = await self._client.get_object(Bucket=bucket, Key=key)
-                async with answer["Body"] as body:
-                    return bytes(await body.read())
+                try:
+                    answer = await self._client.put_object(Bucket=bucket, Key=key, Body=body, **condition)
+                except ClientError as wrong:
+                    if code_of(wrong) not in CHANGED:
+                        raise
+                else:
+                    # Nothing is removed here: unlike a new object, a state that is lost does not come again.
+                    if not await asyncio.to_thread(_kept_as_sent, body, answer):
+                        raise TransientError("s3", f"{bucket} kept other bytes than were sent")
+                    return str(answer["ETag"]).strip('"')
+        found = await self.read(uri)
+        return found[1] if found is not None and found[0] == body else None
+
+    async def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
+        """List, up to a thousand objects a call; between two calls nothing is held open."""
+        bucket, start = split_uri(prefix)
+        place: dict[str, str] | None = {}
+        while place is not None:
+            answer = await self._page(bucket, start, place)
+            if found := [_listed(bucket, one) for one in answer.get("Contents", [])]:
+                yield found
+            token = answer.get("NextContinuationToken")
+            place = {"ContinuationToken": token} if token else None
 
     async def remove(self, uris: Sequence[str]) -> None:
         """Delete; what is not there is no error. What one call leaves undone is told by the first of it."""
@@ -81,6 +119,20 @@ class S3Store:
             for start in range(0, len(found), KEYS_A_CALL_MAX):
                 await self._delete(bucket, found[start : start + KEYS_A_CALL_MAX])
 
+    async def _whole(self, uri: str) -> tuple[bytes, str]:
+        bucket, key = split_uri(uri)
+        with aws_faults("s3", f"read an object in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                answer = await self._client.get_object(Bucket=bucket, Key=key)
+                async with answer["Body"] as body:
+                    return bytes(await body.read()), str(answer["ETag"]).strip('"')
+
+    async def _page(self, bucket: str, start: str, place: Mapping[str, str]) -> Mapping[str, Any]:
+        with aws_faults("s3", f"list objects in {bucket}"):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                answer: Mapping[str, Any] = await self._client.list_objects_v2(Bucket=bucket, Prefix=start, **place)
+                return answer
+
     async def _delete(self, bucket: str, keys: Sequence[str]) -> None:
         objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         with aws_faults("s3", f"delete objects in {bucket}"):
@@ -88,6 +140,10 @@ class S3Store:
                 answer = await self._client.delete_objects(Bucket=bucket, Delete=objects)
             for failed in answer.get("Errors", []):
                 raise ClientError({"Error": {"Code": failed.get("Code", "")}}, "DeleteObjects")
+
+
+def _listed(bucket: str, one: Mapping[str, Any]) -> Listed:
+    return Listed(f"s3://{bucket}/{one['Key']}", int(one["Size"]), one["LastModified"].astimezone(UTC))
 
 
 def _kept_as_sent(body: bytes, answer: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """What layers need of the world. `aws/` has the real ones, `tests/fakes/` those that keep a journal."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,6 +96,15 @@ class Stored:
     new: bool = field(default=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it; `stored_at` is UTC, in whole seconds on S3."""
+
+    uri: str
+    content_length_bytes: int
+    stored_at: datetime
+
+
 class ObjectStore(Protocol):
     """S3. Raises TransientError when it cannot be reached, SetupError when it must not be."""
 
@@ -113,6 +122,26 @@ class ObjectStore(Protocol):
 
     async def remove(self, uris: Sequence[str]) -> None:
         """Have nothing lie at these addresses any more; raises when even one could not be removed."""
+        ...
+
+    def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
+        """Everything whose address begins with `prefix` (`s3://bucket/start-of-key`), in the order of the keys' bytes.
+
+        No page is empty. What is stored or removed meanwhile may be in it or not; all else is in it once.
+        """
+        ...
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        """A whole object and its etag; None where nothing lies."""
+        ...
+
+    async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
+        """Compare and set: store only if the object still has that etag; with None only if nothing lies there.
+
+        Gives the new etag, or None when somebody was faster: read again and decide anew. The very same bytes lying
+        there count as ours, so two who must not both win write different bodies. After a lost answer that somebody
+        else has already written over, our own change is told as None too; and after TransientError it may be stored.
+        """
         ...
 
 
@@ -156,6 +185,17 @@ class Letters(Protocol):
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send all of them; raises when even one was not taken. What is too large travels as a pointer."""
+        ...
+
+
+class Notifier(Protocol):
+    """Where people are told something. Raises TransientError when it cannot be reached, SetupError when it must not."""
+
+    async def publish(self, subject: str, text: str) -> None:
+        """Tell all subscribers, at least once.
+
+        A subject is 1 to 99 printable ASCII characters, a text 1 to 262,144 bytes: what is not is altered to be.
+        """
         ...
 
 

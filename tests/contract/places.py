@@ -1,22 +1,24 @@
 """Where a port's suite runs: on the fakes, and on the service's own clients against the one-machine stack."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import pytest
 
-from service.aws.clients import Clients, open_clients
+from service.aws.clients import AwsClient, Clients, open_client, open_clients
 from service.aws.redshift import RedshiftWarehouse, WarehouseLimits, open_warehouse, read_as_text
 from service.aws.s3 import S3Store
+from service.aws.sns import SnsTopic
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
-from service.core.ports import Clock, ObjectStore, Queue, Warehouse
+from service.core.ports import Clock, Notifier, ObjectStore, Queue, Warehouse
 from service.local.emulator import emulated_aws
 from service.local.ports import free_port
 from service.local.postgres import SUPERUSER, Postgres, postgres
@@ -26,6 +28,7 @@ from service.local.redshift.server import redshift_standin
 from service.runtime import PooledFanOut
 from service.settings import PROJECT
 from tests.fakes.journal import Journal
+from tests.fakes.notifier import FakeNotifier
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
 from tests.fakes.time import LoopClock
@@ -35,6 +38,16 @@ BUCKET = "contract"
 LIMITS = WarehouseLimits(connections_max=4, statement_seconds_max=20)
 Figures = tuple[int, int, int]
 """Of a file in the ledger: rows, inserted, duplicate."""
+MAIL_SECONDS_MAX = 5
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Somewhere to publish, and what its one subscriber got next: subject and text."""
+
+    notifier: Notifier
+    mail: Callable[[], Coroutine[Any, Any, tuple[str, str]]]
 
 
 class Place(Protocol):
@@ -57,6 +70,10 @@ class Place(Protocol):
 
     async def queue(self) -> Queue:
         """A new, empty queue."""
+        ...
+
+    async def topic(self) -> Topic:
+        """A new topic with one subscriber."""
         ...
 
     async def prepare(self, dataset: Dataset) -> None:
@@ -84,6 +101,14 @@ class FakePlace:
     async def queue(self) -> Queue:
         return FakeQueue("records", self._journal)
 
+    async def topic(self) -> Topic:
+        notifier = FakeNotifier(self._journal)
+
+        async def mail() -> tuple[str, str]:
+            return notifier.mails.pop(0)
+
+        return Topic(notifier, mail)
+
     async def prepare(self, dataset: Dataset) -> None:
         """The fake's tables need no making."""
 
@@ -99,6 +124,7 @@ class RealPlace:
     """What runs in production, against emulated AWS and the Redshift stand-in."""
 
     clients: Clients
+    sns: AwsClient
     dsn: str
     postgres: Postgres
     warehouse: RedshiftWarehouse
@@ -112,6 +138,21 @@ class RealPlace:
         name = f"contract-{next(self.numbers)}"
         await self.clients.sqs.create_queue(QueueName=name)
         return sqs_queue(name, await queue_url(self.clients.sqs, name), self.clients)
+
+    async def topic(self) -> Topic:
+        queue = await self.queue()
+        wanted = {"QueueUrl": await queue_url(self.clients.sqs, queue.name), "AttributeNames": ["QueueArn"]}
+        to = (await self.clients.sqs.get_queue_attributes(**wanted))["Attributes"]["QueueArn"]
+        arn = (await self.sns.create_topic(Name=queue.name))["TopicArn"]
+        await self.sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=to)
+
+        async def mail() -> tuple[str, str]:
+            [message] = await queue.receive(wait_seconds=MAIL_SECONDS_MAX, visibility_seconds=60)
+            await queue.delete([message.receipt])
+            found = json.loads(message.body)
+            return found["Subject"], found["Message"]
+
+        return Topic(SnsTopic(self.sns, arn), mail)
 
     async def prepare(self, dataset: Dataset) -> None:
         await create_tables(self.dsn, PROJECT / "sql", {dataset.name: dataset})
@@ -160,26 +201,45 @@ async def real_place(directory: Path) -> AsyncIterator[RealPlace]:
         postgres(directory / "warehouse") as behind,
         redshift_standin(free_port(0), behind, endpoint, faults=faults) as dsn,
         clients_of(endpoint) as clients,
+        client_of("sns", endpoint) as sns,
         open_warehouse(dsn, password=None, tls=False, limits=LIMITS) as warehouse,
     ):
         await clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield RealPlace(
-            clients, dsn, behind, warehouse, S3Store(clients.s3), SystemClock(), itertools.count(1), faults, endpoint
+            clients,
+            sns,
+            dsn,
+            behind,
+            warehouse,
+            S3Store(clients.s3),
+            SystemClock(),
+            itertools.count(1),
+            faults,
+            endpoint,
         )
 
 
+def clients_of(endpoint: str) -> AbstractAsyncContextManager[Clients]:
+    """The service's clients."""
+    return _opened(open_clients(pollers=2, poll_seconds=10, connections_max=8), endpoint)
+
+
+def client_of(service: str, endpoint: str) -> AbstractAsyncContextManager[AwsClient]:
+    """The client of one more service."""
+    return _opened(open_client(service), endpoint)
+
+
 @asynccontextmanager
-async def clients_of(endpoint: str) -> AsyncIterator[Clients]:
-    """The service's clients; they take their endpoint from the environment when they are opened, and never again."""
-    opening = open_clients(pollers=2, poll_seconds=10, connections_max=8)
+async def _opened(opening: AbstractAsyncContextManager[T], endpoint: str) -> AsyncIterator[T]:
+    """Clients take their endpoint from the environment when they are opened, and never again."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", endpoint)
         environment.setenv("AWS_ACCESS_KEY_ID", "local")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "local")
         environment.setenv("AWS_DEFAULT_REGION", REGION)
-        clients = await opening.__aenter__()
+        opened = await opening.__aenter__()
     try:
-        yield clients
+        yield opened
     finally:
         await opening.__aexit__(None, None, None)
 

@@ -7,7 +7,7 @@ makes of landed messages.
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from service.core.definitions import load_datasets
 from service.core.errors import AcequiaError, ContendedError, RejectedError, SetupError, TransientError
 from service.core.model import Message
 from service.core.notice import File, Replaces
-from service.core.ports import Means, Statement, Stored, Warehouse
+from service.core.ports import Listed, Means, Statement, Stored, Warehouse
 from service.core.zones import Zone, raw_key, refined_key
 from service.land.encode import encode
 from service.load.commit import STATEMENTS, Commit, Committed
@@ -76,6 +76,15 @@ class StoreWithAStep:
 
     async def remove(self, uris: Sequence[str]) -> None:
         await self.place.store.remove(uris)
+
+    def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
+        return self.place.store.pages(prefix)
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        return await self.place.store.read(uri)
+
+    async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
+        return await self.place.store.replace(uri, body, etag=etag)
 
 
 class Loading:

@@ -7,12 +7,12 @@ messages stay hidden until somebody gives them back, as a queue does when their 
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from service.core.events import Event
 from service.core.model import Message, Outgoing
-from service.core.ports import Depth, ObjectStore, Stored
+from service.core.ports import Depth, Listed, ObjectStore, Stored
 from service.local.redshift.faults import Fault, Faults
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import MESSAGES_A_RECEIVE, FakeQueue, _Stored
@@ -20,7 +20,7 @@ from tests.fakes.queue import MESSAGES_A_RECEIVE, FakeQueue, _Stored
 COMMIT = re.compile(r"\s*commit\b", re.IGNORECASE)
 LEDGER_WRITTEN = re.compile(r"INSERT INTO .acequia")
 WORDS_SHOWN = 4
-DURABLE = ("COMMIT", "load", "put", "remove")
+DURABLE = ("COMMIT", "load", "put", "remove", "replace")
 """How the steps begin that have an after: the others take effect with a later one."""
 
 
@@ -210,3 +210,16 @@ class LivingStore:
         """A step."""
         with self._life.effect("remove"):
             await self._store.remove(uris)
+
+    def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
+        """Reading is no step."""
+        return self._store.pages(prefix)
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        """Reading is no step."""
+        return await self._store.read(uri)
+
+    async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
+        """A step."""
+        with self._life.effect("replace"):
+            return await self._store.replace(uri, body, etag=etag)
