@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ class FakeQueue:
         self._numbers = itertools.count(1)
         self._arrived = asyncio.Event()
         self._deleted: list[_Stored] = []
+        self._deadlines: dict[str, float] = {}
+        """By receipt: when visibility ends, for all that its holder can know."""
         self.sent: dict[str, Outgoing] = {}
         """Everything that was ever sent here."""
         self.received: Counter[str] = Counter()
@@ -87,6 +90,14 @@ class FakeQueue:
         """End the visibility of these early: others may have their messages now."""
         for stored in self._owned(receipts):
             stored.visible_at = asyncio.get_running_loop().time()
+            self._deadlines.pop(stored.receipt, None)
+
+    def overdue(self, receipts: Sequence[str]) -> list[str]:
+        """Those by which nobody may do anything any more, because others may have their messages, and who held them
+        could know. What ended early is nobody's fault.
+        """
+        now = asyncio.get_running_loop().time()
+        return [receipt for receipt in receipts if self._deadlines.get(receipt, math.inf) <= now]
 
     def double(self) -> bool:
         """Have one message that somebody holds come again; whether there is one."""
@@ -94,6 +105,7 @@ class FakeQueue:
         for stored in self._stored.values():
             if stored.visible_at > now:
                 stored.visible_at = now
+                self._deadlines.pop(stored.receipt, None)
                 self._arrived.set()
                 return True
         return False
@@ -104,6 +116,7 @@ class FakeQueue:
             return False
         stored = self._deleted.pop()
         stored.visible_at = 0.0
+        self._deadlines.pop(stored.receipt, None)
         self._stored[stored.message_id] = stored
         self._arrived.set()
         return True
@@ -134,6 +147,7 @@ class FakeQueue:
         with self._journal.act(f"{self.name} delete {len(receipts)}") as done:
             for stored in self._owned(receipts):
                 del self._stored[stored.message_id]
+                self._deadlines.pop(stored.receipt, None)
                 self._deleted.append(stored)
                 done.append(stored.message_id)
             self._arrived.set()
@@ -146,6 +160,7 @@ class FakeQueue:
             for stored in self._owned(receipts):
                 if stored.visible_at > now:
                     stored.visible_at = now + seconds
+                    self._extended(stored, receipts)
                     done.append(stored.message_id)
             self._arrived.set()
         return self._strange(receipts)
@@ -186,6 +201,7 @@ class FakeQueue:
         stored.receives += 1
         self.received[stored.message_id] += 1
         stored.receipt = f"{stored.message_id}#{stored.receives}"
+        self._deadlines[stored.receipt] = visible_at
         self._handed_out.add(stored.receipt)
         return Message(
             message_id=stored.message_id,
@@ -196,6 +212,13 @@ class FakeQueue:
             receive_count=stored.receives,
             receipt=stored.receipt,
         )
+
+    def _extended(self, stored: _Stored, receipts: Sequence[str]) -> None:
+        """An older receipt may move a deadline too, of which the holder of the present one hears nothing."""
+        if stored.receipt in receipts:
+            self._deadlines[stored.receipt] = stored.visible_at
+        else:
+            self._deadlines.pop(stored.receipt, None)
 
     def _owned(self, receipts: Sequence[str]) -> list[_Stored]:
         wanted = set(receipts)

@@ -1,6 +1,7 @@
 """Virtual time: an event loop whose clock jumps to the next timer instead of waiting, and a clock that follows it."""
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = 0.0
         super().__init__(_JumpingSelector(self._jump))
+        numbers = itertools.count()
+        self.set_task_factory(lambda loop, work, **given: _Task(next(numbers), work, loop=loop, **given))
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -47,6 +50,17 @@ class _JumpingSelector(selectors.SelectSelector):
         if not ready and (timeout is None or timeout > 0):
             self._jump(timeout)
         return ready
+
+
+class _Task(asyncio.Task[Any]):
+    """asyncio keeps tasks in sets, in whose order a group cancels them: numbers make that order the same every time."""
+
+    def __init__(self, number: int, work: Any, **given: Any) -> None:
+        self._number = number
+        super().__init__(work, **given)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class LoopClock:
@@ -79,7 +93,10 @@ class InlineFanOut:
 
     async def run(self, work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
         """All results in order; the first failure after everything has ended."""
-        results = await asyncio.gather(*work, return_exceptions=True)
+        pieces = list(work)
+        if len(pieces) == 1:
+            return [await pieces[0]]
+        results = await asyncio.gather(*pieces, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             raise failures[0]

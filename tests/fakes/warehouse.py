@@ -1,31 +1,28 @@
 """A warehouse in memory, for the `Warehouse` port: it answers by statement name, and keeps rows only at COMMIT.
 
-It does what the statements mean, with Redshift's rules that matter here: a locked ledger makes the next transaction
-wait for the end of this one; COPY reads the manifest's objects, all or nothing; keys are not enforced; a transaction
-that does not commit leaves nothing.
+It does what the statements mean, with Redshift's rules that matter here: a locked ledger makes whoever locks or reads
+it wait for the end of the transaction; a transaction sees what was committed when it first looked (LOCK is no look);
+COPY reads the manifest's objects, all or nothing, but for those that are not mandatory; keys are not enforced, so two
+transactions may insert the same; a transaction that does not commit leaves nothing.
 """
 
-import asyncio
 import io
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from service.core.datasets import Dataset
-from service.core.errors import RejectedError
-from service.core.ports import Session, Statement
+from service.core.errors import RejectedError, SetupError
+from service.core.ports import Statement
 from service.load.tables import LEDGER_COLUMNS, LEDGER_PREFIX
 from tests.fakes.journal import Journal
 from tests.fakes.store import FakeStore
-
-Row = dict[str, Any]
-LedgerRow = tuple[Any, ...]
+from tests.fakes.tables import LedgerRow, Part, Row, State
 
 _MANIFEST = re.compile(r"FROM '([^']+)'")
 _TABLE = re.compile(r'"lake"\."(\w+)"')
@@ -40,20 +37,13 @@ WORDS = "Invalid value 'secret' for the column"
 _MOMENTS, _NUMBERS = (8, 10, 11), slice(2, 7)
 
 
-@dataclass
-class _State:
-    tables: dict[str, list[Row]] = field(default_factory=dict)
-    ledger: dict[str, dict[str, LedgerRow]] = field(default_factory=dict)
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-
-
 class FakeWarehouse:
     """Tables and ledgers. `refuse` names raw files whose rows COPY refuses."""
 
     def __init__(self, journal: Journal, store: FakeStore, datasets: Iterable[Dataset]) -> None:
         self._journal = journal
         self._store = store
-        self._state = _State()
+        self._state = State()
         self.columns = {dataset.name: list(dataset.stored_columns) for dataset in datasets}
         """The live tables: change them to see what a loader does about it."""
         self.ledgers = {f"{LEDGER_PREFIX}{name}": list(LEDGER_COLUMNS) for name in self.columns}
@@ -70,23 +60,27 @@ class FakeWarehouse:
 
     def entries(self, dataset: str) -> dict[str, LedgerRow]:
         """The ledger, by file, in the order of its columns."""
-        return self._state.ledger.get(dataset, {})
+        return {entry[0]: entry for entry in self.ledger_rows(dataset)}
+
+    def ledger_rows(self, dataset: str) -> list[LedgerRow]:
+        """All rows of the ledger, which nothing but its loaders keeps from holding a file twice."""
+        return self._state.ledger.get(dataset, [])
 
     def ledger(self, dataset: str) -> dict[str, tuple[int, int, int]]:
         """Rows, inserted and duplicate, by file."""
+        assert len(self.entries(dataset)) == len(self.ledger_rows(dataset)), "a file is in the ledger twice"
         return {uri: entry[2:5] for uri, entry in self.entries(dataset).items()}
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
-        """Everything or nothing."""
+    async def transaction(self, temporary: set[str] | None = None) -> AsyncIterator["FakeSession"]:
+        """Everything or nothing. `temporary` tables are those that the connection has from its last transaction."""
         async with AsyncExitStack() as locks:
-            session = _FakeSession(self, self._store, self._state, locks)
+            session = FakeSession(self, self._store, self._state, locks, set() if temporary is None else temporary)
             self._journal.before("warehouse begin")
             yield session
             with self._journal.act("warehouse commit") as done:
-                done.extend(uri for name, ledger in session.ledgers.items() for uri in ledger)
-                self._state.tables.update(session.tables)
-                self._state.ledger.update(session.ledgers)
+                session.commit()
+                done.extend(entry[0] for name in session.ledgers for entry in self.ledger_rows(name))
 
     async def run(self, statement: Statement) -> None:
         """Nothing of the flow runs outside a transaction; it is noted."""
@@ -99,44 +93,78 @@ class FakeWarehouse:
         return self._journal
 
 
-class _FakeSession:
-    """A transaction: it works on its own copy of what it changes."""
+class FakeSession:
+    """A transaction: what it does is its own until COMMIT."""
 
-    def __init__(self, warehouse: FakeWarehouse, store: FakeStore, state: _State, locks: AsyncExitStack) -> None:
+    def __init__(
+        self, warehouse: FakeWarehouse, store: FakeStore, state: State, locks: AsyncExitStack, temporary: set[str]
+    ) -> None:
         self._warehouse = warehouse
         self._store = store
         self._state = state
         self._locks = locks
-        self._locked = False
+        self._temporary = temporary
+        self._locked: set[str] = set()
+        self._seen: tuple[dict[str, list[Row]], dict[str, list[LedgerRow]]] | None = None
         self._staged: list[Row] = []
         self._fresh: list[tuple[Row, str, bool]] = []
-        self.tables: dict[str, list[Row]] = {}
-        self.ledgers: dict[str, dict[str, LedgerRow]] = {}
+        self.tables: dict[str, Part[Row]] = {}
+        self.ledgers: dict[str, Part[LedgerRow]] = {}
 
     async def execute(self, statement: Statement) -> None:
+        """Run it for its effect."""
         with self._warehouse.journal.act(f"warehouse {statement.name}"):
             if statement.name == "ledger_lock":
-                lock = self._state.locks.setdefault(_one(_LEDGER, statement.text), asyncio.Lock())
-                await self._locks.enter_async_context(lock)
-                self._locked = True
+                ledger = _one(_LEDGER, statement.text)
+                await self._locks.enter_async_context(self._state.lock(ledger))
+                self._locked.add(ledger)
             else:
+                self._look()
                 self._execute(statement.name, statement.text)
 
     async def fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Run it for its rows."""
         with self._warehouse.journal.act(f"warehouse {statement.name}"):
+            self._look()
+            if statement.name == "ledger_known" and (ledger := _one(_LEDGER, statement.text)) not in self._locked:
+                async with self._state.lock(ledger):
+                    pass
             return self._fetch(statement)
+
+    def shorten(self) -> bool:
+        """Have COPY left out a row, and told nobody; whether it had one."""
+        return bool(self._staged and self._staged.pop())
+
+    def commit(self) -> None:
+        """Do to what is there now what the transaction did to what it saw."""
+        for name, table in self.tables.items():
+            self._state.tables[name] = table.onto(self._state.tables.get(name, []))
+        for name, ledger in self.ledgers.items():
+            self._state.ledger[name] = ledger.onto(self._state.ledger.get(name, []))
+
+    def _look(self) -> None:
+        """From now on this is what there is."""
+        if self._seen is None:
+            self._seen = dict(self._state.tables), dict(self._state.ledger)
 
     def _execute(self, name: str, text: str) -> None:
         acts: dict[str, Callable[[str], None]] = {
             "copy": self._copy,
             "fresh_create": self._choose,
-            "fresh_insert": lambda text: self._table(text).extend(row for row, _, _ in self._fresh),
+            "fresh_insert": lambda text: self._table(text).add(row for row, _, _ in self._fresh),
             "replayed_delete": self._delete_replayed,
             "older_delete": self._delete_older,
             "ledger_remove": self._forget,
             "ledger_add": self._enter,
         }
-        if name not in ("stage_create", "stage_drop", "fresh_drop"):
+        table, _, verb = name.rpartition("_")
+        if verb == "create" and table in self._temporary:
+            raise SetupError(f"warehouse: there is a table {table} already")
+        if verb == "create":
+            self._temporary.add(table)
+        if verb == "drop":
+            self._temporary.remove(table)
+        elif name != "stage_create":
             acts[name](text)
 
     def _fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
@@ -157,17 +185,14 @@ class _FakeSession:
 
     def _known(self, text: str) -> list[tuple[Any, ...]]:
         asked = set(_TEXT.findall(text))
-        return [entry for entry in self._ledger(text).values() if {entry[0], entry[9]} & asked]
+        return [entry for entry in self._ledger(text).seen if {entry[0], entry[9]} & asked]
 
     def _forget(self, text: str) -> None:
-        for uri in _TEXT.findall(text):
-            del self._ledger(text)[uri]
+        gone = set(_TEXT.findall(text))
+        self._ledger(text).delete(lambda entry: entry[0] in gone)
 
     def _enter(self, text: str) -> None:
-        for values in _ENTRY.findall(text.partition("VALUES")[2]):
-            entry = _entry(values)
-            assert entry[0] not in self._ledger(text), "a file is in the ledger twice"
-            self._ledger(text)[entry[0]] = entry
+        self._ledger(text).add(_entry(values) for values in _ENTRY.findall(text.partition("VALUES")[2]))
 
     def _span(self, text: str) -> list[tuple[Any, ...]]:
         column = re.findall(r'"(\w+)"', text)[0]
@@ -183,34 +208,31 @@ class _FakeSession:
 
     def _delete_replayed(self, text: str) -> None:
         gone = set(_TEXT.findall(text))
-        self._delete(text, lambda row: row["_raw_file"] in gone)
+        self._table(text).delete(lambda row: row["_raw_file"] in gone)
 
     def _delete_older(self, text: str) -> None:
         ids = {row["_record_id"] for row, _, replacing in self._fresh if replacing}
-        self._delete(text, lambda row: row["_record_id"] in ids)
+        self._table(text).delete(lambda row: row["_record_id"] in ids)
 
-    def _table(self, text: str) -> list[Row]:
+    def _table(self, text: str) -> Part[Row]:
+        assert self._seen is not None
         name = _one(_TABLE, text)
-        return self.tables.setdefault(name, list(self._state.tables.get(name, [])))
+        return self.tables.setdefault(name, Part(self._seen[0].get(name, [])))
 
-    def _ledger(self, text: str) -> dict[str, LedgerRow]:
+    def _ledger(self, text: str) -> Part[LedgerRow]:
+        assert self._seen is not None
         name = _one(_LEDGER, text)
-        if not self._locked:
-            return dict(self._state.ledger.get(name, {}))
-        return self.ledgers.setdefault(name, dict(self._state.ledger.get(name, {})))
-
-    def _delete(self, text: str, gone: Callable[[Row], bool]) -> None:
-        table = self._table(text)
-        table[:] = [row for row in table if not gone(row)]
+        return self.ledgers.setdefault(name, Part(self._seen[1].get(name, [])))
 
     def _copy(self, text: str) -> None:
         manifest = json.loads(self._store.objects[_one(_MANIFEST, text)])
         self._warehouse.copies.append(len(manifest["entries"]))
         for entry in manifest["entries"]:
             body = self._store.objects.get(entry["url"])
+            if body is None and not entry["mandatory"]:
+                continue
             if body is None:
                 raise RejectedError("load_refused", "the warehouse refused the data: file not found")
-            assert entry["mandatory"] is True
             assert entry["meta"]["content_length"] == len(body)
             rows = pq.ParquetFile(io.BytesIO(body)).read(use_threads=False).to_pylist()
             if any(self._warehouse.refuses(row) for row in rows):
@@ -221,7 +243,9 @@ class _FakeSession:
         """The rows that go in, with their file's moment and whether they take another row's place."""
         version, replayed, near = (pattern.search(text) for pattern in (_VERSION, _REPLAYED, _NEAR))
         gone = set(_TEXT.findall(replayed[1])) if replayed else set()
-        present = {row["_record_id"]: row for row in self._table(text) if near is None or _within(row, near)}
+        near_rows = [row for row in self._table(text).seen if near is None or _within(row, near)]
+        present = {row["_record_id"]: row for row in near_rows}
+        probed, once = "present._record_id IS NULL" in text, "_nth = 1" in text
         order = sorted(self._staged, key=lambda row: (row["_received_at"], row["_raw_file"]))
         if version is not None:
             order.sort(key=lambda row: _rank(row, version), reverse=True)  # keeps the order of equals
@@ -230,7 +254,8 @@ class _FakeSession:
         for row in order:
             there = present.get(row["_record_id"])
             lower = version is not None and there is not None and _rank(there, version) < _rank(row, version)
-            if row["_record_id"] not in seen and (there is None or lower or there["_raw_file"] in gone):
+            wanted = not probed or there is None or lower or there["_raw_file"] in gone
+            if wanted and not (once and row["_record_id"] in seen):
                 seen.add(row["_record_id"])
                 self._fresh.append((row, row[_one(_TIME, text)].strftime(form), there is not None))
 

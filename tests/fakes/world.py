@@ -16,8 +16,9 @@ from service.wiring import Parts, build
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
+from tests.fakes.tables import Row
 from tests.fakes.time import InlineFanOut, InlineThreads, LoopClock
-from tests.fakes.warehouse import FakeWarehouse, Row
+from tests.fakes.warehouse import FakeWarehouse
 
 DEFINITION = """
 key = ["event_id"]
@@ -113,6 +114,7 @@ def settings(**changed: object) -> Settings:
         "refine_batch_seconds_max": 1,
         "load_batch_seconds_max": 5,
         "load_copy_interval_seconds": 0,
+        "quarantine_batch_seconds_max": 5,
         "visibility_seconds": 120,
         "retry_seconds_max": 8,
     }

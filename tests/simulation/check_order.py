@@ -14,6 +14,8 @@ class _Seen:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
+        self.stored: set[str] = set()
+        """Objects that lay in the store at some time."""
         self.landed: set[str] = set()
         """Messages in raw files that were announced."""
         self.announced: set[str] = set()
@@ -32,6 +34,9 @@ class _Seen:
         """One more effect."""
         if effect == "warehouse commit":
             self.loaded.update(details)
+            return
+        if effect.startswith("put "):
+            self.stored.add(next(iter(details)))
             return
         queue, _, verb = effect.partition(" ")
         if not verb.startswith("send "):
@@ -64,18 +69,25 @@ class _Seen:
         original = letter["original"]
         assert isinstance(original, dict)
         if "uri" in original:
+            self._must_lie(original["uri"])
             original = json.loads(self._facts.run.objects[original["uri"]])
         self.originals.add(original["body"])
 
     def _notice(self, queue: str, body: str) -> None:
         notice = FileNotice.from_json(body)
         uris = [file.uri for file in notice.files]
+        for uri in uris:
+            self._must_lie(uri)
         if queue == "load":
             self.announced.update(uris)
             if notice.replaces is not None:
                 self.replays.append(notice)
         else:
             self.landed.update(row["message_id"] for uri in uris for row in self._facts.rows(uri))
+
+    def _must_lie(self, uri: str) -> None:
+        if uri not in self.stored:
+            raise BrokenError(f"I3: a message names {uri} before it is stored")
 
 
 def _named(notice: FileNotice) -> set[str]:

@@ -11,12 +11,20 @@ from tests.simulation.producers import SECRET
 from tests.simulation.run import BrokenError
 
 ZONES = tuple(Zone.parse(name, f"s3://{name}") for name in ("raw", "refined", "errors"))
+LAYER_OF = {"records": "land", "refine": "refine", "load": "load"}
 POLLERS, MESSAGES_A_POLL = 4, 10
 FREE = {"fail", "denied", "contended", "slow", "lingers", "outage", "nothing"}
 NOT_FREE = {f"{queue} {verb}" for queue in ("records", "refine", "load") for verb in ("receive", "hide")} | {"sqs away"}
 """Where even these cost a receive: claims that could not be extended, and what is under way when SQS is lost."""
 TASKS_MAX = 120
 """Of two processes and the simulation around them."""
+
+
+def timely(facts: Facts) -> None:
+    """I3: nobody deletes, extends or gives back by a claim whose time has passed: another may have the message."""
+    for process in facts.run.processes:
+        if process.overdue:
+            raise BrokenError(f"I3: {process.name} went on with claims that were over: {process.overdue[:3]}")
 
 
 def isolated(facts: Facts) -> None:
@@ -87,12 +95,22 @@ def counted(facts: Facts) -> None:
         figures = _figures(process)
         for layer in LAYERS:
             _balanced(process, layer, figures[layer])
+        _heard(process)
     replayed = any(fault.kind == "replay" for fault in facts.run.fired)
     for dataset in () if replayed else facts.run.datasets:
         rows = sum(_inserted(process, dataset) for process in facts.run.processes)
         in_ledger = sum(entry.inserted for entry in facts.entries(dataset).values())
         if rows > in_ledger or (rows < in_ledger and not facts.run.plan.faults):
             raise BrokenError(f"I10: {dataset}: {rows} rows counted as inserted, {in_ledger} in the ledger")
+
+
+def _heard(process: Process) -> None:
+    """What the queue did not do is told, each entry of each answer."""
+    for (queue, action), messages in process.not_done.items():
+        labels = {"layer": LAYER_OF[queue], "action": action}
+        told = int(process.metrics.registry.get_sample_value("acequia_settlement_failures_total", labels) or 0)
+        if told < messages:
+            raise BrokenError(f"I10: {process.name} told of {told} of {messages} failures to {action} in {queue}")
 
 
 def _balanced(process: Process, layer: str, told: Counter[str]) -> None:

@@ -14,7 +14,7 @@ from service.core.notice import FileNotice
 from service.load.ledger import Entry, batch_of
 from service.refine.refine import definition_of
 from tests.simulation.producers import Sent
-from tests.simulation.run import Run
+from tests.simulation.run import BrokenError, Run
 
 Row = dict[str, Any]
 Letter = dict[str, Any]
@@ -50,6 +50,8 @@ class Facts:
         """The message that a letter is about, in the end: a letter may be about a letter that somebody sent back."""
         original: Mapping[str, Any] = letter["original"]
         if "uri" in original:
+            if original["uri"] not in self.run.objects:
+                raise BrokenError(f"I1: a letter points to {original['uri']}, which was never stored")
             original = json.loads(self.run.objects[original["uri"]])
         inner = _envelope(original["body"])
         return self.original(inner) if inner is not None and "original" in inner else original
@@ -115,6 +117,10 @@ class Facts:
     def entries(self, dataset: str) -> dict[str, Entry]:
         """The ledger of a dataset."""
         return {uri: Entry(*row) for uri, row in self.run.world.warehouse.entries(dataset).items()}
+
+    def ledger_uris(self, dataset: str) -> list[str]:
+        """The file of each row of a dataset's ledger."""
+        return [row[0] for row in self.run.world.warehouse.ledger_rows(dataset)]
 
     def _given_up(self, queue: str) -> Iterable[str]:
         for _, letter in self.letters[queue]:

@@ -9,6 +9,7 @@ lingers                   the connection is lost, and the server keeps the trans
 cancel before, after      the process is told to stop at once, by a second signal, while it waits there
 pause                     the whole process stands still (a stopped container), and goes on as if nothing had been
 some fail, some refused   a batch call of which only a part was done; refused for good, or only this time
+short                     COPY leaves out a row, and says nothing
 expired                   visibility has ended and somebody else may have the message; the answer is OK all the same
 nothing, again, undeleted a poll brings nothing, something that somebody holds, something that was deleted
 """
@@ -68,11 +69,13 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"put {what}": DURABLE for what in ("raw", "refined", "manifest", "errors")},
     "remove refined": DURABLE,
     "get raw": ANYWHERE,
+    "get refined": ANYWHERE,
     "describe refined": ANYWHERE,
     "depth": ANYWHERE,
     "thread": ("kill before", "slow", "pause", "cancel before"),
     "warehouse begin": ANYWHERE,
     **{f"warehouse {name}": STATEMENT for name in STATEMENTS},
+    "warehouse copy": (*STATEMENT, "short"),
     "warehouse commit": COMMIT,
     **{f"{name} away": ("outage",) for name in OUTAGES},
     "world": DEEDS,

@@ -1,87 +1,76 @@
 """The ports of one process: each call passes the process's gate on its way to the stores that all processes share.
 
-Calls are cut as the real clients cut them: batches of ten at a queue, one object at a time.
+The queues are the real ones on a simulated SDK client. Objects go one at a time, as the real store sends them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from service.core.errors import SetupError, TransientError
+from service.aws.sqs import SqsQueue
+from service.core.errors import ContendedError, RejectedError, SetupError, TransientError
 from service.core.model import Message, Outgoing, utf8_bytes
-from service.core.ports import Depth, Session, Statement, Stored
+from service.core.ports import Depth, Listed, Session, Statement, Stored
 from service.refine.compile import Program
 from service.refine.execute import judge
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
-from tests.fakes.warehouse import FakeWarehouse
+from tests.fakes.time import InlineFanOut
+from tests.fakes.warehouse import FakeSession, FakeWarehouse
 from tests.simulation.faults import Fault
-from tests.simulation.process import Process
+from tests.simulation.process import Process, ProcessClock
+from tests.simulation.sqs import SqsClient
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-SQS_SECONDS_MAX, S3_SECONDS_MAX, STATEMENT_SECONDS_MAX = 60.0, 120.0, 40.0
-ENTRIES_MAX = 10
+S3_SECONDS_MAX, STATEMENT_SECONDS_MAX = 120.0, 40.0
+STATEMENT_FAILED = (RejectedError, SetupError, ContendedError)
+"""After these a connection is as good as before; after anything else it is gone."""
 PURE: object = judge
 
 
 class GateQueue:
-    """The `Queue` port."""
+    """The `Queue` port: the real one, on a client that passes the gate. Here is noted what the process may have."""
 
     def __init__(self, queue: FakeQueue, process: Process) -> None:
         self.name = queue.name
         self._queue = queue
         self._process = process
+        self._client = SqsClient(queue, process)
+        self._real = SqsQueue(
+            queue.name,
+            f"https://sqs/{queue.name}",
+            polling=self._client,
+            calls=self._client,
+            fan_out=InlineFanOut(),
+            clock=ProcessClock(process),
+        )
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
         asked = asyncio.get_running_loop().time()
-
-        async def receive() -> list[Message]:
-            return await self._queue.receive(wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
-
-        async def nothing(_: Fault) -> list[Message]:
-            await asyncio.sleep(wait_seconds)
-            return []
-
-        async def again(fault: Fault) -> list[Message]:
-            if not self._queue.double():
-                self._process.weather.never_mind(fault)
-            return await receive()
-
-        async def undeleted(fault: Fault) -> list[Message]:
-            if not self._queue.undelete():
-                self._process.weather.never_mind(fault)
-            return await receive()
-
-        special = {"nothing": nothing, "again": again, "undeleted": undeleted}
-        seconds_max = wait_seconds + 15.0
-        messages = await self._process.call(
-            f"{self.name} receive", receive, dependency="sqs", seconds_max=seconds_max, special=special
-        )
+        messages = await self._real.receive(wait_seconds=wait_seconds, visibility_seconds=visibility_seconds)
         self._process.holds({m.receipt: (asked + visibility_seconds, utf8_bytes(m.body)) for m in messages})
         return messages
 
     async def delete(self, receipts: Sequence[str]) -> list[str]:
-        def act(ten: Sequence[str]) -> Callable[[], Any]:
-            return lambda: self._queue.delete(ten)
-
-        failed = await self._in_tens("delete", receipts, act)
+        self._acts_by(receipts)
+        failed = await self._real.delete(receipts)
+        self._not_done("delete", "delete", receipts)
         self._drop(receipts)
         return failed
 
     async def hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
-        def act(ten: Sequence[str]) -> Callable[[], Any]:
-            return lambda: self._queue.hide(ten, seconds)
-
+        self._acts_by(receipts)
         try:
-            failed = await self._in_tens("hide", receipts, act)
+            failed = await self._real.hide(receipts, seconds)
         except asyncio.CancelledError:
             self._process.hung_up = self._process.hung_up or not seconds
             raise
+        self._not_done("hide", "extend" if seconds else "release", receipts)
         if seconds:
             until = asyncio.get_running_loop().time() + seconds
             held = self._process.held
@@ -91,47 +80,19 @@ class GateQueue:
         return failed
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        for ten in _tens(messages):
-            await self._send(ten)
+        await self._real.send(messages)
 
     async def depth(self) -> Depth:
-        return await self._process.call("depth", self._queue.depth, dependency="sqs", seconds_max=SQS_SECONDS_MAX)
+        return await self._real.depth()
 
-    async def _send(self, ten: Sequence[Outgoing]) -> None:
-        async def some_fail(_: Fault) -> None:
-            await self._queue.send(ten[1:])
-            raise TransientError("sqs", "it did not take all messages")
+    def _acts_by(self, receipts: Sequence[str]) -> None:
+        self._process.overdue += self._queue.overdue(receipts)
 
-        async def some_refused(_: Fault) -> None:
-            await self._queue.send(ten[1:])
-            raise SetupError("sqs: it refused a message of ours")
-
-        await self._process.call(
-            f"{self.name} send",
-            lambda: self._queue.send(ten),
-            dependency="sqs",
-            seconds_max=SQS_SECONDS_MAX,
-            special={"some fail": some_fail, "some refused": some_refused},
-        )
-
-    async def _in_tens(
-        self, verb: str, receipts: Sequence[str], act: Callable[[Sequence[str]], Callable[[], Any]]
-    ) -> list[str]:
-        failed: list[str] = []
-        for ten in _tens(receipts):
-
-            async def some_fail(_: Fault, ten: Sequence[str] = ten) -> list[str]:
-                return [*ten[::2], *await act(ten[1::2])()]
-
-            async def expired(_: Fault, ten: Sequence[str] = ten) -> list[str]:
-                self._queue.expire(ten)
-                return list(await act(ten)())
-
-            special = {"some fail": some_fail, "expired": expired}
-            failed += await self._process.call(
-                f"{self.name} {verb}", act(ten), dependency="sqs", seconds_max=SQS_SECONDS_MAX, special=special
-            )
-        return failed
+    def _not_done(self, verb: str, action: str, receipts: Sequence[str]) -> None:
+        """Count what the answers say, whatever the real one makes of it."""
+        failed = self._client.failed[verb].intersection(receipts)
+        if failed:
+            self._process.not_done[self.name, action] += len(failed)
 
     def _drop(self, receipts: Sequence[str]) -> None:
         for receipt in receipts:
@@ -159,6 +120,17 @@ class GateStore:
         for uri in uris:
             await self._call(f"remove {_kind(uri)}", uri, partial(self._store.remove, [uri]))
 
+    async def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
+        async for page in self._store.pages(prefix):
+            await self._call(f"list {_kind(prefix)}", prefix, _nothing)
+            yield page
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        return await self._call(f"read {_kind(uri)}", uri, lambda: self._store.read(uri))
+
+    async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
+        return await self._call(f"replace {_kind(uri)}", uri, lambda: self._store.replace(uri, body, etag=etag))
+
     async def _call(self, point: str, uri: str, act: Callable[[], Awaitable[T]]) -> T:
         self._touched(uri)
         return await self._process.call(point, act, dependency="s3", seconds_max=S3_SECONDS_MAX)
@@ -170,11 +142,15 @@ class GateWarehouse:
     def __init__(self, warehouse: FakeWarehouse, process: Process) -> None:
         self._warehouse = warehouse
         self._process = process
+        self._idle: list[set[str]] = []
+        """The pool's connections that nobody uses: the temporary tables of each."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         await self._process.call("warehouse begin", _nothing, dependency="warehouse")
-        transaction = self._warehouse.transaction()
+        connection = self._idle.pop() if self._idle else set[str]()
+        before = set(connection)
+        transaction = self._warehouse.transaction(connection)
         session = await transaction.__aenter__()
         committing = False
 
@@ -201,7 +177,10 @@ class GateWarehouse:
                 seconds_max=STATEMENT_SECONDS_MAX,
                 special={"late": late},
             )
-        except BaseException:
+            self._idle.append(connection)
+        except BaseException as wrong:
+            if isinstance(wrong, STATEMENT_FAILED):
+                self._idle.append(before)
             lingers, self._process.lingers = self._process.lingers, 0.0
             if lingers and not committing:
                 self._process.weather.later(lingers, roll_back)
@@ -214,7 +193,7 @@ class GateWarehouse:
 
 
 class _GateSession:
-    def __init__(self, session: Session, process: Process) -> None:
+    def __init__(self, session: FakeSession, process: Process) -> None:
         self._session = session
         self._process = process
 
@@ -226,8 +205,18 @@ class _GateSession:
         return rows
 
     async def _call(self, statement: Statement, act: Callable[[], Any]) -> Any:
-        point = f"warehouse {statement.name}"
-        return await self._process.call(point, act, dependency="warehouse", seconds_max=STATEMENT_SECONDS_MAX)
+        async def short(fault: Fault) -> None:
+            await act()
+            if not self._session.shorten():
+                self._process.weather.never_mind(fault)
+
+        return await self._process.call(
+            f"warehouse {statement.name}",
+            act,
+            dependency="warehouse",
+            seconds_max=STATEMENT_SECONDS_MAX,
+            special={"short": short},
+        )
 
 
 class GateThreads:
@@ -258,10 +247,6 @@ class _GoneError(Exception):
 
 async def _nothing() -> None:
     return
-
-
-def _tens(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + ENTRIES_MAX] for start in range(0, len(items), ENTRIES_MAX))
 
 
 def _kind(uri: str) -> str:

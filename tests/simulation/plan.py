@@ -5,17 +5,20 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tests.simulation.faults import DEEDS, OUTAGES, PAIRS, Fault
+from tests.simulation.faults import DEEDS, OUTAGES, PAIRS, QUEUES, Fault
 
 FAULTS_A_SEED = 12
 TURBULENT_SECONDS = 330.0
 """How long faults may happen; then they stop."""
 DELAYS = (0.5, 3.0, 20.0, 45.0, 70.0, 130.0)
 """Up to beyond every call's time limit and beyond visibility."""
+LATE_SECONDS = 58.0
+"""A little more than claims have left when they are extended, a little less than a call may take."""
 HOLDS_SECONDS = 110.0
 """So slow, but not too slow for its caller, that visibility must be extended meanwhile."""
 CALM_EVERY, CROWDED, POISONED, SLOW = 10, 10, 5, 15
-"""Of ten seeds one has no faults; every other of these is crowded. Of twenty one is poisoned, and one only slow."""
+"""Of ten seeds one has no faults; every other of these is crowded. Of twenty one is poisoned, and one only slow;
+every other of those is late."""
 POISONED_OUTAGE = Fault("put away", "outage", 0, 5.5, 200.0)
 """Refine has the message by then, and nowhere to store what it makes of it."""
 SLOW_DAY = (
@@ -25,11 +28,14 @@ SLOW_DAY = (
     Fault("warehouse away", "outage", 0, 60.0, 150.0),
 )
 """Everything takes longer than visibility lasts, and nothing is lost: no message may come twice."""
+LATE_DAY = (*SLOW_DAY, *(Fault(f"{name} hide", "slow", 0, 0.0, LATE_SECONDS) for name in QUEUES))
+"""The same, and each queue says once that it has extended what it gave away a moment before."""
 REPLAYS = (Fault("world", "replay", 0, 70.0), Fault("world", "replay", 1, 110.0))
 COMPANIONS: dict[str, tuple[Fault, ...]] = {
     "records hide": (Fault("put raw", "slow", 0, 0.0, HOLDS_SECONDS),),
     "refine hide": (Fault("get raw", "slow", 0, 0.0, HOLDS_SECONDS),),
     "load hide": (Fault("describe refined", "slow", 0, 0.0, HOLDS_SECONDS),),
+    "get refined": (Fault("put refined", "lost", 0),),
     "warehouse lock_holder": (Fault("warehouse ledger_lock", "slow", 0, 0.0, 300.0),),
     "warehouse replayed_delete": REPLAYS,
     "warehouse ledger_remove": REPLAYS,
@@ -66,7 +72,8 @@ THIN = [
     or point
     in ("warehouse ledger_remove", "warehouse replayed_delete", "warehouse lock_holder", "warehouse load_errors")
 ]
-"""Those that come about least often even so: they are tried more."""
+THIN += [pair for pair in THIN if pair[0] == "remove refined"]
+"""Those that come about least often even so: they are tried more, the last ones twice as often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ def _drawn(seed: int) -> Iterator[Fault]:
         yield POISONED_OUTAGE
         return
     if seed % 20 == SLOW:
-        yield from SLOW_DAY
+        yield from SLOW_DAY if seed % 40 == SLOW else LATE_DAY
         return
     turns = [TURNS[(seed * FAULTS_A_SEED + number) % len(TURNS)] for number in range(FAULTS_A_SEED)]
     thin = [THIN[number % len(THIN)] for number in (seed, 31 * seed + seed // len(THIN))]

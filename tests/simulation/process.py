@@ -1,6 +1,7 @@
 """One life of a process: between it and the stores stands a gate, where calls go wrong and where processes end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -39,6 +40,10 @@ class Process:
         """Until when the process may have which message, by receipt, and its bytes."""
         self.hung_up = False
         """Whether giving messages back took too long, so that nobody counted it."""
+        self.overdue: list[str] = []
+        """Receipts by which it asked for something after their time, by the queue's own clock."""
+        self.not_done: Counter[tuple[str, str]] = Counter()
+        """By queue and action: messages of which the queue's answer said that nothing was done to them."""
         self.held_bytes_peak = 0
         self.tasks_peak = 0
         self._note = note
@@ -66,10 +71,16 @@ class Process:
 
     async def alive(self) -> None:
         """Pass only while the process lives, and once it is awake."""
-        while (left := self._awake_at - asyncio.get_running_loop().time()) > 0 and not self.weather.fine:  # noqa: ASYNC110
-            await asyncio.sleep(min(left, 1.0))
+        cancelled: asyncio.CancelledError | None = None
+        while (left := self._awake_at - asyncio.get_running_loop().time()) > 0 and not self.weather.fine:
+            try:
+                await asyncio.sleep(min(left, 1.0))
+            except asyncio.CancelledError as told:
+                cancelled = told  # whoever is stopped hears of it when it goes on
         if self.dead:
             raise Crash(self.name)
+        if cancelled is not None:
+            raise cancelled
 
     def holds(self, receipts: Mapping[str, tuple[float, int]]) -> None:
         """It received these, or may have them for longer."""

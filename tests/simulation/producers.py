@@ -29,8 +29,8 @@ DATASETS_WANTED = {
     "states": ("warehouse older_delete",),
 }
 """Where only one of the datasets leads to."""
-LARGE_LETTERS = 470_000
-"""Quotes: as JSON twice as long, so that a dead letter of them does not fit into a message."""
+LARGE_LETTERS = 530_000
+"""Quotes: as JSON twice as long, so that a dead letter of them does not fit into a message, nor into a call."""
 CROWD_MESSAGES = 160
 MANY_BAD = 25
 DATASETS = {

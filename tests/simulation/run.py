@@ -5,6 +5,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 from service.core.datasets import Dataset
+from service.core.zones import Zone, refined_place
+from service.load.ledger import Entry
 from service.refine.execute import Judged
 from tests.fakes.world import World
 from tests.simulation.faults import Fault
@@ -13,6 +15,8 @@ from tests.simulation.process import Process
 from tests.simulation.producers import Sent
 from tests.simulation.setups import Setup
 from tests.simulation.weather import Weather
+
+REFINED = Zone.parse("refined", "s3://refined")
 
 
 class BrokenError(Exception):
@@ -37,6 +41,8 @@ class Run:
     objects: dict[str, bytes] = field(default_factory=dict)
     """Everything that ever lay in the store."""
     judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
+    removed_live: list[str] = field(default_factory=list)
+    """Refined files that were removed while a ledger said that their rows are in the table."""
     quiet: bool = False
     """Whether everything was settled when faults stopped."""
     mended: bool = False
@@ -55,7 +61,7 @@ class Run:
         lying = sorted(self.world.store.objects.items())
         objects = [f"{uri} {hashlib.sha256(body).hexdigest()}" for uri, body in lying]
         rows = [f"{name} {row!r}" for name in self.datasets for row in self.world.warehouse.rows(name)]
-        entries = [repr(entry) for name in self.datasets for entry in self.world.warehouse.entries(name).values()]
+        entries = [repr(entry) for name in self.datasets for entry in self.world.warehouse.ledger_rows(name)]
         return "\n".join([*self.history, *objects, *rows, *entries])
 
     def note(self, what: str) -> None:
@@ -68,3 +74,9 @@ class Run:
         self.note(" ".join([effect, *details]))
         if effect.startswith("put "):
             self.objects.setdefault(details[0], self.world.store.objects[details[0]])
+        if effect.startswith("remove refined "):
+            self.removed_live += [uri for uri in details if self._is_live(uri)]
+
+    def _is_live(self, uri: str) -> bool:
+        entry = self.world.warehouse.entries(refined_place(REFINED, uri).dataset).get(uri)
+        return entry is not None and Entry(*entry).superseded_at is None

@@ -9,13 +9,14 @@ import pytest
 from service.core.dead_letter import DeadLetter
 from service.core.errors import RejectedError, TransientError
 from service.core.events import LayerPaused, MessagesReleased
+from service.core.layer import Outcome
 from service.core.model import Batch
 from service.core.notice import FileNotice
 from service.core.ports import Emit, Queue
 from service.intake.budget import Budget
-from service.intake.consume import Intake
 from service.intake.inflight import Inflight
 from service.intake.letters import DeadLetters
+from service.intake.settle import Settle
 from service.land.land import Land
 from service.load import commit, ledger
 from service.load.commit import Commit
@@ -49,7 +50,7 @@ def _a_batch_is_settled_before_it_is_handled(patch: pytest.MonkeyPatch) -> None:
         settle[:] = [self] if layer == "land" else settle
 
     async def hasty(self: Land, batch: Batch[None]) -> Any:
-        await settle[0].done([held.message.receipt for held in batch.held])
+        await settle[0].done([held.message for held in batch.held])
         return await handle(self, batch)
 
     patch.setattr(Inflight, "__init__", remember)
@@ -103,17 +104,18 @@ def _memory_has_no_limit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_poison_message_is_retried(patch: pytest.MonkeyPatch) -> None:
-    reject = Intake._reject  # noqa: SLF001
+    reject = Settle._reject  # noqa: SLF001
 
-    async def reluctant(self: Intake[Any], dataset: str, rejected: Any) -> None:
-        if rejected and not dataset and rejected[0][0].receive_count == 1:
-            await self._queues.work.hide([message.receipt for message, _ in rejected], 0)
-            self._inflight._forget([message.receipt for message, _ in rejected])  # noqa: SLF001
-            self._emit(MessagesReleased(self._layer.name, len(rejected)))
+    async def reluctant(self: Any, dataset: str, outcome: Outcome[Any]) -> None:
+        receipts = [held.message.receipt for held, _ in outcome.rejected]
+        if receipts and not dataset and outcome.rejected[0][0].message.receive_count == 1:
+            await self._queues.work.hide(receipts, 0)
+            self._inflight._forget(receipts)  # noqa: SLF001
+            self._emit(MessagesReleased(self._layer, len(receipts)))
             return
-        await reject(self, dataset, rejected)
+        await reject(self, dataset, outcome)
 
-    patch.setattr(Intake, "_reject", reluctant)
+    patch.setattr(Settle, "_reject", reluctant)
 
 
 def _a_log_quotes_a_record(patch: pytest.MonkeyPatch) -> None:
