@@ -7,6 +7,10 @@ from typing import Literal
 
 from service.core.columns import HASH_BYTES, LAST4_BYTES, ColumnType
 
+LAKE_SCHEMA = "lake"
+"""Where analysts find the tables of the datasets that are defined."""
+SERVICE_SCHEMA = "acequia"
+"""Where the service keeps what is its own, for those who operate it."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 SYSTEM_COLUMNS: tuple[tuple[str, str], ...] = (
@@ -58,6 +62,8 @@ class Dataset:
     """`on_duplicate = "replace"`: of two rows of one record, the one that is higher here stays."""
     duplicate_window_days: int | None = None
     """How far apart in event time two deliveries of one record may lie; unlimited when None."""
+    schema: str = LAKE_SCHEMA
+    """Where its table is."""
 
     @property
     def stored_columns(self) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 from service.core.columns import ColumnType
 from service.core.datasets import NAME, Column, Dataset
 from service.core.errors import DefinitionError
+from service.core.errors_dataset import ERRORS
 
 PATH_PART = re.compile(r'(?!\*$)[^"\\\x00-\x1f]+')
 """A lone asterisk would ask for every field."""
@@ -73,6 +74,8 @@ class _Reader:
         name = self._path.stem
         if not NAME.fullmatch(name):
             self._wrong("the file's name is the dataset's: lower case letters, digits and _, at most 63")
+        if name == ERRORS.name:
+            self._wrong(f"the name {name!r} is taken by the built-in dataset of what was rejected: use another")
         self._known(self._given, _TOP, "")
         columns = self._columns()
         names = {c.name: c for c in columns}

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from service.core.datasets import Dataset, sound
 from service.core.errors import RejectedError
+from service.core.errors_dataset import ERRORS
 from service.core.events import GroupLoaded
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Sorted
@@ -40,7 +41,11 @@ class Loading:
 
 
 class Load:
-    """Coalesces notices of a dataset into groups and commits them."""
+    """Coalesces notices of a dataset into groups and commits them: of the defined ones, and of what was rejected.
+
+    `zones` are the raw and the refined one; `errors` holds the files about what was rejected, and no others are taken
+    from there.
+    """
 
     name = "load"
 
@@ -49,28 +54,31 @@ class Load:
         datasets: Mapping[str, Dataset],
         *,
         zones: tuple[Zone, Zone],
+        errors: Zone,
         loading: Loading,
         tolerance: Tolerance,
         means: Means,
     ) -> None:
-        self._datasets = datasets
+        self._datasets = {**datasets, ERRORS.name: ERRORS}
         self._raw, self._refined = zones
+        self._errors = errors
         self._loading = loading
         self._tolerance = tolerance
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
-        """By dataset. Only our own notices about the refined zone count here.
+        """By dataset. Only our own notices about the refined zone count here, and those about error files.
 
         Whether the files' columns fit is the live table's to say, not today's definition's: files that were written
         under yesterday's load as well, and those of tomorrow's wait for its migration.
         """
         notice = FileNotice.from_json(message.body)
-        if notice.zone != self._refined.name:
+        zone = self._errors if notice.dataset == ERRORS.name else self._refined
+        if notice.zone != zone.name:
             raise RejectedError(
-                "bad_notice", f"only notices about the {self._refined.name} zone are taken on this queue"
+                "bad_notice", f"of this dataset only notices about the {zone.name} zone are taken on this queue"
             )
-        if any(refined_place(self._refined, file.uri).dataset != notice.dataset for file in notice.files):
+        if any(refined_place(zone, file.uri).dataset != notice.dataset for file in notice.files):
             raise RejectedError("bad_notice", "the notice names another dataset's file")
         if notice.dataset not in self._datasets:
             raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
@@ -107,6 +115,8 @@ class Load:
         """A replay replaces what was made of one raw file, and of that one alone: rows and objects will be removed."""
         if notice.replaces is None:
             return
+        if notice.dataset == ERRORS.name:
+            raise RejectedError("bad_notice", "the files about what was rejected are never replayed")
         if {file.uri for file in notice.files} & {*notice.replaces.uris}:
             raise RejectedError("bad_notice", "a replay's files have addresses of their own: this one replaces itself")
         raw = raw_place(self._raw, notice.replaces.raw_file)

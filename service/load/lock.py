@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from service.core.datasets import Dataset
+from service.core.datasets import SERVICE_SCHEMA, Dataset
 from service.core.errors import ContendedError, RejectedError, SetupError, TransientError
 from service.core.events import LoadersMet
 from service.core.ports import Means, Session, Warehouse
 from service.load.statements import Statements, literal
-from service.load.tables import LEDGER_PREFIX, SERVICE_SCHEMA
+from service.load.tables import LEDGER_PREFIX
 
 SECONDS_USUAL = 1.0
 """A lock that nobody holds is given well within that."""

@@ -1,4 +1,4 @@
-"""`acequia migrate`: the schema's numbered files, once each, then ledgers, then tables as their definitions say.
+"""`acequia migrate`: the schema's numbered files, once each, then ledgers, tables as definitions say, and views.
 
 A file is applied in a transaction with the row that records it, so a crash leaves it applied and recorded, or neither.
 An applied file that has changed since is refused. A table is created, gets columns added at its end and texts widened;
@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.core.columns import ColumnType
-from service.core.datasets import Dataset
+from service.core.datasets import LAKE_SCHEMA, SERVICE_SCHEMA, Dataset
 from service.core.errors import SetupError
+from service.core.errors_dataset import ERRORS
 from service.core.ports import Statement, Warehouse
 from service.load.catalogue import (
     CATALOGUE_STATEMENTS,
@@ -24,16 +25,16 @@ from service.load.catalogue import (
     read_diststyles,
     takes,
 )
+from service.load.failures import FAILURES, FAILURES_VIEW, Failures
 from service.load.statements import Statements, identifier, literal
 from service.load.tables import (
-    LAKE_SCHEMA,
     LEDGER_COLUMNS,
     LEDGER_PREFIX,
     LEDGER_VIEW,
-    SERVICE_SCHEMA,
     TABLE_STATEMENTS,
     Ledgers,
     Tables,
+    shown,
     target,
 )
 
@@ -51,11 +52,11 @@ class Step:
 
 
 class Migration:
-    """Compares what is with what should be, and makes the difference."""
+    """Compares what is with what should be, and makes the difference. What was rejected has a table besides."""
 
     def __init__(self, sql: Path, datasets: Mapping[str, Dataset], warehouse: Warehouse) -> None:
         self._sql = sql
-        self._datasets = datasets
+        self._datasets = {**datasets, ERRORS.name: ERRORS}
         self._warehouse = warehouse
         self._templates = Statements.load(sql / "schema" / "dataset.sql", expected=TABLE_STATEMENTS)
         self._catalogue = Statements.load(sql / "statements" / "catalogue.sql", expected=CATALOGUE_STATEMENTS)
@@ -63,10 +64,11 @@ class Migration:
     async def run(self, now: datetime) -> list[Step]:
         """Apply what is missing; returns what was done. Raises SetupError, with nothing more applied, when refused."""
         await self._apply(self._bootstrap())
-        files = self._pending(await self._applied(), now)
+        applied = await self._applied()
+        files = self._pending(applied, now)
         for step in files:
             await self._apply(step)
-        tables = await self._table_steps()
+        tables = await self._table_steps(applied, now)
         for step in tables:
             await self._apply(step)
         return [*files, *tables]
@@ -74,9 +76,10 @@ class Migration:
     async def plan(self, now: datetime) -> list[Step]:
         """What `run` would do, without doing any of it."""
         live = await read_catalogue(self._warehouse, self._catalogue, SERVICE_SCHEMA)
-        known = await self._applied() if "schema_migrations" in live else None
-        first = [self._bootstrap()] if known is None else []
-        return [*first, *self._pending(known or {}, now), *await self._table_steps()]
+        there = "schema_migrations" in live
+        known = await self._applied() if there else {}
+        first = [] if there else [self._bootstrap()]
+        return [*first, *self._pending(known, now), *await self._table_steps(known, now)]
 
     def _bootstrap(self) -> Step:
         return Step(BOOTSTRAP, list(_statements(self._sql / "schema" / BOOTSTRAP)))
@@ -104,15 +107,22 @@ class Migration:
         places = {"name": literal(name), "checksum": literal(checksum), "applied_at": literal(moment)}
         return self._templates.render("migration_add", **places)
 
-    async def _table_steps(self) -> list[Step]:
-        live = await read_catalogue(self._warehouse, self._catalogue, LAKE_SCHEMA)
-        service = await read_catalogue(self._warehouse, self._catalogue, SERVICE_SCHEMA)
-        steps = ledger_steps(Ledgers(self._templates), service, self._datasets)
-        styles = await read_diststyles(self._warehouse, self._catalogue, LAKE_SCHEMA)
-        for dataset in sorted(self._datasets.values(), key=lambda one: one.name):
-            steps.extend(table_steps(Tables(self._templates, dataset), live))
-            check_diststyle(dataset, styles.get(dataset.name))
-        return steps
+    async def _table_steps(self, applied: Mapping[str, str], now: datetime) -> list[Step]:
+        schemas = (LAKE_SCHEMA, SERVICE_SCHEMA)
+        live = {name: await read_catalogue(self._warehouse, self._catalogue, name) for name in schemas}
+        styles = {name: await read_diststyles(self._warehouse, self._catalogue, name) for name in schemas}
+        tables: dict[str, list[Step]] = {}
+        for name, dataset in sorted(self._datasets.items()):
+            tables[name] = table_steps(Tables(self._templates, dataset), live[dataset.schema])
+            check_diststyle(dataset, styles[dataset.schema].get(name))
+        ledgers = ledger_steps(Ledgers(self._templates), live[SERVICE_SCHEMA], self._datasets)
+        view = Failures(self._templates, live[SERVICE_SCHEMA].get(FAILURES), applied.get(FAILURES_VIEW))
+        noted = [self._forgotten(FAILURES_VIEW), self._record(FAILURES_VIEW, view.checksum, now)]
+        before, after = failures_steps(view, tables[ERRORS.name], noted)
+        return [*ledgers, *before, *(step for steps in tables.values() for step in steps), *after]
+
+    def _forgotten(self, name: str) -> Statement:
+        return self._templates.render("migration_forget", name=literal(name))
 
     async def _apply(self, step: Step) -> None:
         if step.alone:
@@ -151,12 +161,12 @@ def table_steps(tables: Tables, live: Live) -> list[Step]:
     dataset = tables.dataset
     columns = live.get(dataset.name)
     if columns is None:
-        return [Step(f"table lake.{dataset.name}", [tables.dataset_table()])]
+        return [Step(f"table {shown(dataset)}", [tables.dataset_table()])]
     steps: list[Step] = []
     found = {column.name: column for column in columns}
     for name, written in dataset.stored_columns:
         if name not in found:
-            steps.append(Step(f"column {name} of lake.{dataset.name}", [tables.column_add(name, written)]))
+            steps.append(Step(f"column {name} of {shown(dataset)}", [tables.column_add(name, written)]))
         elif not takes(found[name].type, written):
             steps.append(_widening(tables, found[name], written))
     for column in columns:
@@ -166,9 +176,21 @@ def table_steps(tables: Tables, live: Live) -> list[Step]:
     return steps
 
 
+def failures_steps(view: Failures, table: Sequence[Step], noted: Sequence[Statement]) -> tuple[list[Step], list[Step]]:
+    """What the view over the rejected needs before and after its table's steps; `noted` records how it was made.
+
+    A column that a view reads cannot be widened, so the view goes first and comes back. A migration that dies in
+    between leaves none, and the next one makes it.
+    """
+    title, widens = f"view {FAILURES_VIEW}", any(step.alone for step in table)
+    if widens and view.removing():
+        return [Step(f"{title}, out of the way", view.removing())], [Step(title, [view.made, *noted])]
+    return [], [Step(title, [*view.making(), *noted])] if view.differs else []
+
+
 def check_diststyle(dataset: Dataset, live: str | None) -> None:
     """Raise SetupError when the table's rows are spread otherwise than the definition says; None: nobody knows."""
-    style, table = dataset.diststyle, target(dataset.name)
+    style, table = dataset.diststyle, target(dataset)
     if style in ("auto", "even", "all"):
         same, statement = (
             live is None or live.startswith(style.upper()),
@@ -178,7 +200,7 @@ def check_diststyle(dataset: Dataset, live: str | None) -> None:
         same, statement = live in (None, f"KEY({style})"), f"ALTER TABLE {table} ALTER DISTKEY {identifier(style)}"
     if not same:
         raise SetupError(
-            f"lake.{dataset.name}: its rows are spread {live}, the definition says diststyle = {style!r}. Redshift "
+            f"{shown(dataset)}: its rows are spread {live}, the definition says diststyle = {style!r}. Redshift "
             f"rewrites the whole table for that, so a person would run: {statement};"
         )
 
@@ -187,19 +209,19 @@ def _widening(tables: Tables, column: LiveColumn, written: str) -> Step:
     if not column.type.startswith("varchar(") or ColumnType.parse(written).kind != "varchar":
         why = f"is {column.type}, the definition says {written}, and Redshift changes no such type in place"
         raise _by_hand(tables, column, why, written)
-    title = f"column {column.name} of lake.{tables.dataset.name}: {column.type} to {written}"
+    title = f"column {column.name} of {shown(tables.dataset)}: {column.type} to {written}"
     return Step(title, [tables.column_widen(column.name, written)], alone=True)
 
 
 def _by_hand(tables: Tables, column: LiveColumn, why: str, written: str) -> SetupError:
     """What only a person may decide, with the statements that they would run."""
-    table = target(tables.dataset.name)
+    dataset, table = tables.dataset, target(tables.dataset)
     new, old = identifier(f"{column.name}_new"), identifier(column.name)
     statements = (
         f"ALTER TABLE {table} ADD COLUMN {new} {written}; UPDATE {table} SET {new} = {old}; "  # noqa: S608 (shown)
         f"ALTER TABLE {table} DROP COLUMN {old}; ALTER TABLE {table} RENAME COLUMN {new} TO {old};"
     )
-    return SetupError(f"lake.{tables.dataset.name}, column {column.name}: {why}. A person would run: {statements}")
+    return SetupError(f"{shown(dataset)}, column {column.name}: {why}. A person would run: {statements}")
 
 
 def _statements(path: Path) -> Iterable[Statement]:

@@ -18,7 +18,7 @@ def group_places(group: Group, *, large_strings: bool) -> Mapping[str, str]:
     as_super = large_strings and any(kind == "super" for _, kind in columns)
     return {
         "ledger": ledger(dataset.name),
-        "target": target(dataset.name),
+        "target": target(dataset),
         "stage": identifier(STAGE),
         "fresh": identifier(FRESH),
         "columns": listed(identifier(name) for name, _ in columns),

@@ -5,15 +5,15 @@ data: its dataset waits for an operator, and the others go on. A COPY would tell
 and after taking the ledger's lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from service.core.datasets import Dataset
+from service.core.datasets import LAKE_SCHEMA, SERVICE_SCHEMA, Dataset
 from service.core.errors import DatasetSetupError, RejectedError, SetupError
 from service.core.notice import File
 from service.core.ports import Means, Stored, Warehouse
 from service.load.catalogue import Live, problems, read_catalogue
 from service.load.statements import Statements
-from service.load.tables import LAKE_SCHEMA, LEDGER_COLUMNS, LEDGER_PREFIX, SERVICE_SCHEMA
+from service.load.tables import LEDGER_COLUMNS, LEDGER_PREFIX, shown
 
 CATALOGUE_SECONDS_MAX = 60.0
 """How old our picture of the tables may be. A table changes with a migration; a wrong picture costs a refused COPY."""
@@ -27,8 +27,7 @@ class Preflight:
         self._warehouse = warehouse
         self._large_strings_unsure = large_strings
         self._means = means
-        self._tables: Live = {}
-        self._ledgers: Live = {}
+        self._live: Mapping[str, Live] = {}
         self._read_at = float("-inf")
 
     async def table(self, dataset: Dataset, columns: Sequence[tuple[str, str]]) -> None:
@@ -42,11 +41,10 @@ class Preflight:
         await self._look()
         book = f"{LEDGER_PREFIX}{dataset.name}"
         needed = [one for one in dataset.stored_columns if one[0] == dataset.version and one[0] not in dict(columns)]
+        table, ledger = self._live[dataset.schema].get(dataset.name), self._live[SERVICE_SCHEMA].get(book)
         wrong = [
-            *problems(
-                [*columns, *needed], self._tables.get(dataset.name), f"{LAKE_SCHEMA}.{dataset.name}", dataset.never_null
-            ),
-            *problems(LEDGER_COLUMNS, self._ledgers.get(book), f"{SERVICE_SCHEMA}.{book}", {*dict(LEDGER_COLUMNS)}),
+            *problems([*columns, *needed], table, shown(dataset), dataset.never_null),
+            *problems(LEDGER_COLUMNS, ledger, f"{SERVICE_SCHEMA}.{book}", {*dict(LEDGER_COLUMNS)}),
         ]
         if wrong:
             self._read_at = float("-inf")  # it may be mended before the next try
@@ -70,8 +68,10 @@ class Preflight:
     async def _look(self) -> None:
         now = self._means.clock.monotonic()
         if now - self._read_at > CATALOGUE_SECONDS_MAX:
-            self._tables = await read_catalogue(self._warehouse, self._statements, LAKE_SCHEMA)
-            self._ledgers = await read_catalogue(self._warehouse, self._statements, SERVICE_SCHEMA)
+            self._live = {
+                schema: await read_catalogue(self._warehouse, self._statements, schema)
+                for schema in (LAKE_SCHEMA, SERVICE_SCHEMA)
+            }
             self._read_at = now
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from service.core.errors import RejectedError
 from service.core.notice import File
 from service.core.ports import Means, Session
-from service.core.zones import Zone, manifest_key, refined_place
+from service.core.zones import Zone, manifest_key
 from service.load.groups import Group
 from service.load.ledger import Fate, Fates, batch_of
 from service.load.places import fresh_places
@@ -17,7 +17,10 @@ from service.load.statements import Statements, literal
 
 
 class Stage:
-    """The temporary tables of a transaction. `role` is the IAM role with which Redshift reads the refined zone."""
+    """The temporary tables of a transaction. `role` is the IAM role with which Redshift reads files and manifests.
+
+    Manifests lie in the refined zone, those about error files too: of the errors zone the role reads these files alone.
+    """
 
     def __init__(self, statements: Statements, *, refined: Zone, role: str, means: Means) -> None:
         self._statements = statements
@@ -42,7 +45,7 @@ class Stage:
             raise RejectedError("load_refused", f"COPY counted {counted} rows where the notices say {expected}")
         span = await self._span(session, group, places)
         await run(render("fresh_create", **places, **fresh_places(group, raw_files, span)))
-        return _by_uri(files, self._refined, await session.fetch(render("fresh_counts", **places)))
+        return _by_uri(files, await session.fetch(render("fresh_counts", **places)))
 
     async def empty(self, session: Session, places: Mapping[str, str]) -> None:
         """Put the chosen rows into the table, and drop the temporary ones."""
@@ -69,20 +72,26 @@ class Stage:
         return stored.uri
 
 
-def _by_uri(files: Iterable[File], refined: Zone, counts: Iterable[tuple[Any, ...]]) -> Fates:
-    """A row knows its raw file and the moment by which it was cut; together they name the refined file."""
+def _by_uri(files: Iterable[File], counts: Iterable[tuple[Any, ...]]) -> Fates:
+    """A row knows its raw file and the moment by which it was cut; together they name the refined file.
+
+    An error row knows its own file.
+    """
+    files = list(files)
+    own = {file.uri for file in files}
     found = {
-        (batch_of(raw_file), moment): (int(count), int(replacing)) for raw_file, moment, count, replacing in counts
+        (raw_file if raw_file in own else batch_of(raw_file), moment): (int(count), int(replacing))
+        for raw_file, moment, count, replacing in counts
     }
-    places = {file.uri: refined_place(refined, file.uri) for file in files}
     fates = {}
     for file in files:
-        place = places[file.uri]
-        count, replacing = found.get((place.batch_id, _moment(place.partition)), (0, 0))
+        moment = _moment(file.uri)
+        places = [place for place in ((file.uri, moment), (batch_of(file.uri), moment)) if place in found]
+        count, replacing = found[places[0]] if places else (0, 0)
         fates[file.uri] = Fate(inserted=count - replacing, replaced=replacing, duplicate=file.rows - count)
     return fates
 
 
-def _moment(partition: str) -> str:
-    """`dt=2011-10-01/hr=09` as the statement writes it: `2011-10-01 09`."""
-    return " ".join(part.partition("=")[2] for part in partition.split("/"))
+def _moment(uri: str) -> str:
+    """The partition in an address, `dt=2011-10-01/hr=09`, as the statement writes it: `2011-10-01 09`."""
+    return " ".join(part.partition("=")[2] for part in uri.split("/")[-3:-1] if "=" in part)

@@ -7,12 +7,10 @@ and times, ZSTD on text and SUPER. COPY from Parquet never sets them, so the tab
 from collections.abc import Iterable
 
 from service.core.columns import VARCHAR_BYTES_MAX
-from service.core.datasets import Dataset
+from service.core.datasets import SERVICE_SCHEMA, Dataset
 from service.core.ports import Statement
 from service.load.statements import Statements, identifier, listed, literal
 
-LAKE_SCHEMA = "lake"
-SERVICE_SCHEMA = "acequia"
 TABLE_STATEMENTS = (
     "ledger_table",
     "dataset_table",
@@ -20,7 +18,10 @@ TABLE_STATEMENTS = (
     "column_widen",
     "ledger_view",
     "ledger_view_drop",
+    "failures_view",
+    "failures_view_drop",
     "migration_add",
+    "migration_forget",
     "migrations",
 )
 LEDGER_PREFIX = "load_ledger_"
@@ -52,9 +53,14 @@ NAME_TYPE = "varchar(63)"
 """A dataset's name in the view over all ledgers; a bare literal would change the view's type with each new name."""
 
 
-def target(dataset: str) -> str:
+def target(dataset: Dataset) -> str:
     """The table that analysts read."""
-    return identifier(LAKE_SCHEMA, dataset)
+    return identifier(dataset.schema, dataset.name)
+
+
+def shown(dataset: Dataset) -> str:
+    """The same, as sentences and titles name it."""
+    return f"{dataset.schema}.{dataset.name}"
 
 
 def ledger(dataset: str) -> str:
@@ -81,7 +87,7 @@ class Tables:
         """The table, as the definition says."""
         return self._templates.render(
             "dataset_table",
-            target=target(self.dataset.name),
+            target=target(self.dataset),
             definitions=",\n  ".join(self._definition(*column) for column in self.dataset.stored_columns),
             diststyle=self._diststyle(),
             event_time=identifier(self.dataset.event_time),
@@ -89,12 +95,12 @@ class Tables:
 
     def column_add(self, name: str, written: str) -> Statement:
         """A column at the end, never NOT NULL."""
-        return _column_add(self._templates, target(self.dataset.name), name, written, self.dataset.event_time)
+        return _column_add(self._templates, target(self.dataset), name, written, self.dataset.event_time)
 
     def column_widen(self, name: str, written: str) -> Statement:
         """A longer text."""
         return self._templates.render(
-            "column_widen", target=target(self.dataset.name), column=identifier(name), type=written
+            "column_widen", target=target(self.dataset), column=identifier(name), type=written
         )
 
     def _definition(self, name: str, written: str) -> str:

@@ -22,7 +22,7 @@ def questions(sql: Path, dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _for_any(dataset: Dataset) -> list[tuple[str, str]]:
-    table, time = target(dataset.name), identifier(dataset.event_time)
+    table, time = target(dataset), identifier(dataset.event_time)
     span = f"SELECT COUNT(*) AS records, MIN({time}) AS first, MAX({time}) AS last FROM {table}"  # noqa: S608
     by_day = f"SELECT CAST({time} AS DATE) AS day, COUNT(*) AS records FROM {table} GROUP BY 1"  # noqa: S608
     by_file = f"SELECT _raw_file AS raw_file, COUNT(*) AS records FROM {table} GROUP BY 1"  # noqa: S608

@@ -116,6 +116,7 @@ def _environment(endpoint: str, dsn: str) -> dict[str, str]:
         "ACEQUIA_REFINE_BATCH_SECONDS_MAX": "0.2",
         "ACEQUIA_LOAD_BATCH_SECONDS_MAX": "1",
         "ACEQUIA_LOAD_COPY_INTERVAL_SECONDS": "0",
+        "ACEQUIA_QUARANTINE_BATCH_SECONDS_MAX": "2",
         "ACEQUIA_POLL_SECONDS": "2",
         "ACEQUIA_VISIBILITY_SECONDS": "70",
         "ACEQUIA_DRAIN_SECONDS_MAX": "20",

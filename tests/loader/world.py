@@ -25,6 +25,7 @@ from service.core.events import Event as Told
 from service.core.model import Outgoing
 from service.core.notice import FileNotice
 from service.core.ports import Means, Warehouse
+from service.load.tables import target
 from service.local.emulator import emulated_aws
 from service.local.ports import free_port
 from service.local.postgres import OWNER, Postgres, postgres
@@ -138,9 +139,7 @@ class World:
         self.load, self.dead = WorldQueue(LOAD), WorldQueue(DEAD)
         for seat in self.stack.seats:
             seat.wire.disarm()
-        await self.stack.asking.execute(
-            f'TRUNCATE lake."{self.dataset.name}", acequia."load_ledger_{self.dataset.name}"'
-        )
+        await self.stack.asking.execute(f'TRUNCATE {target(self.dataset)}, acequia."load_ledger_{self.dataset.name}"')
 
     def send(self, *notices: FileNotice | str) -> None:
         """Put notices on the load queue."""
@@ -195,7 +194,7 @@ class World:
 
     async def rows(self) -> list[dict[str, Any]]:
         """The table."""
-        return await self.asked(f'SELECT * FROM lake."{self.dataset.name}" ORDER BY _record_id')
+        return await self.asked(f"SELECT * FROM {target(self.dataset)} ORDER BY _record_id")
 
     async def ledger(self) -> list[dict[str, Any]]:
         """The ledger."""

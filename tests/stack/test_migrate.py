@@ -7,6 +7,10 @@ import asyncpg
 import pytest
 
 from service.core.definitions import load_datasets
+from service.core.errors_dataset import ERRORS
+from service.load.failures import FAILURES_COLUMNS
+from service.load.statements import Statements
+from service.load.tables import TABLE_STATEMENTS
 from tests.stack.conftest import PROJECT, Program, Starter
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -53,6 +57,11 @@ SELECT 'gone' AS dataset, {columns} FROM acequia.load_ledger_gone
 UNION ALL SELECT 'things' AS dataset, {columns} FROM acequia.load_ledger_things
 """
 LATER = ("batch_id", "produced_at", "superseded_at")
+NEW_IN_ERRORS = ("state", "updated_at", "round_id")
+"""What the table of what was rejected lacked at first."""
+TEMPLATES = Statements.load(PROJECT / "sql" / "schema" / "dataset.sql", expected=TABLE_STATEMENTS)
+VIEW = TEMPLATES.render("failures_view").text
+NARROWER = "CREATE VIEW acequia.failures AS SELECT fingerprint, code FROM acequia.errors"
 
 
 @pytest.fixture
@@ -103,18 +112,63 @@ async def test_another_change_is_refused_with_what_a_person_would_run(
     assert (await _columns(environment))["note"][0] == "character varying"
 
 
-async def test_a_warehouse_of_an_older_version_gets_the_errors_table_once(
+async def test_an_older_table_of_what_was_rejected_gets_its_columns_a_ledger_and_a_view(
     start: Starter, environment: Mapping[str, str]
 ) -> None:
     definition = start.directory / "defined" / "things.toml"
     _migrated(start, environment, definition, DEFINITION)
-    forgotten = "DELETE FROM acequia.schema_migrations WHERE name = '002_errors.sql'"
-    await _execute(environment, "DROP TABLE acequia.errors", forgotten)
-    assert _migrated(start, environment, definition, DEFINITION) == ["-- 002_errors.sql"]
+    columns = ", ".join(f"{name} {kind}" for name, kind in ERRORS.stored_columns if name not in NEW_IN_ERRORS)
+    await _execute(
+        environment,
+        "DROP VIEW acequia.failures",
+        "DROP TABLE acequia.errors",
+        f"CREATE TABLE acequia.errors ({columns})",
+        "DROP VIEW acequia.load_ledger",
+        "DROP TABLE acequia.load_ledger_errors",
+        "DELETE FROM acequia.schema_migrations WHERE name = 'acequia.failures'",
+        "INSERT INTO acequia.schema_migrations VALUES ('002_errors.sql', 'of another version', '2024-03-04 12:00:00')",
+    )
+    assert _migrated(start, environment, definition, DEFINITION) == [
+        "-- ledger of errors",
+        "-- view acequia.load_ledger",
+        *(f"-- column {name} of acequia.errors" for name in NEW_IN_ERRORS),
+        "-- view acequia.failures",
+    ]
     assert _migrated(start, environment, definition, DEFINITION) == []
     found = await _columns(environment, "acequia", "errors")
-    assert found["first_failed_at"] == ("timestamp without time zone", None, "NO")
-    assert {name: found[name] for name in list(found)[-3:]} == {name: AT[name] for name in list(AT)[-3:]}
+    assert list(found)[-len(NEW_IN_ERRORS) :] == [*NEW_IN_ERRORS], "at the end"
+    assert found["state"] == ("character varying", 16, "YES")
+    assert tuple(await _columns(environment, "acequia", "failures")) == FAILURES_COLUMNS
+
+
+async def test_a_view_of_another_version_is_remade_once(start: Starter, environment: Mapping[str, str]) -> None:
+    definition = start.directory / "defined" / "things.toml"
+    _migrated(start, environment, definition, DEFINITION)
+    for older in (NARROWER, VIEW.replace("MIN(sentence)", "MAX(sentence)")):
+        await _execute(
+            environment,
+            "DROP VIEW acequia.failures",
+            older,
+            "UPDATE acequia.schema_migrations SET checksum = 'of another version' WHERE name = 'acequia.failures'",
+        )
+        assert _migrated(start, environment, definition, DEFINITION) == ["-- view acequia.failures"]
+        assert tuple(await _columns(environment, "acequia", "failures")) == FAILURES_COLUMNS
+    assert _migrated(start, environment, definition, DEFINITION) == []
+
+
+async def test_a_view_makes_way_for_a_column_to_be_widened(start: Starter, environment: Mapping[str, str]) -> None:
+    definition = start.directory / "defined" / "things.toml"
+    _migrated(start, environment, definition, DEFINITION)
+    columns = ", ".join(f"{name} {kind}" for name, kind in ERRORS.stored_columns)
+    narrow = f"CREATE TABLE acequia.errors ({columns.replace('code varchar(32)', 'code varchar(8)')})"
+    await _execute(environment, "DROP VIEW acequia.failures", "DROP TABLE acequia.errors", narrow, VIEW)
+    assert _migrated(start, environment, definition, DEFINITION) == [
+        "-- view acequia.failures, out of the way",
+        "-- column code of acequia.errors: varchar(8) to varchar(32)",
+        "-- view acequia.failures",
+    ]
+    assert _migrated(start, environment, definition, DEFINITION) == []
+    assert (await _columns(environment, "acequia", "errors"))["code"][1] == 32
 
 
 async def test_an_older_ledger_keeps_its_rows_and_gets_the_new_columns(

@@ -59,6 +59,7 @@ def test_a_definition_is_read_in_full(tmp_path: Path) -> None:
     assert (dataset.event_time_oldest, dataset.event_time_future_days_max) == (date(2011, 1, 1), 5)
     assert dataset.column("at").path == ("meta", "time")
     assert dataset.column("note").truncate
+    assert dataset.schema == "lake"
     assert dataset.stored_columns == (
         ("id", "varchar(32)"),
         ("at", "timestamp"),
@@ -198,6 +199,14 @@ def test_every_complaint_names_the_file_the_place_and_the_remedy(
 @pytest.mark.parametrize("name", ["Things", "1things", "_things", "things-2", "t" * 64, "t h"])
 def test_a_file_whose_name_is_no_dataset_name_is_refused(tmp_path: Path, name: str) -> None:
     assert complaint(written(tmp_path, GOOD, name)).endswith("lower case letters, digits and _, at most 63")
+
+
+def test_the_name_of_what_was_rejected_is_taken(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD, "errors")
+    sentence = "the name 'errors' is taken by the built-in dataset of what was rejected: use another"
+    assert complaint(path) == f"{path}: {sentence}"
+    with pytest.raises(DefinitionError):
+        load_datasets(tmp_path)
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
-"""What a migration does about ledgers that an older version made, decided without a warehouse."""
+"""What a migration does about ledgers, tables and views that an older version made, decided without a warehouse."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
+from service.core.errors_dataset import ERRORS
 from service.load.catalogue import LiveColumn
-from service.load.migrate import Step, check_diststyle, ledger_steps, table_steps
+from service.load.failures import FAILURES_COLUMNS, Failures
+from service.load.migrate import Step, check_diststyle, failures_steps, ledger_steps, table_steps
 from service.load.statements import Statements
 from service.load.tables import LEDGER_COLUMNS, LEDGER_FIRST, TABLE_STATEMENTS, Ledgers, Tables
 from service.settings import PROJECT
@@ -129,3 +132,59 @@ def test_another_diststyle_is_refused_with_what_a_person_would_run(
     with pytest.raises(SetupError) as raised:
         check_diststyle(dataset, live)
     assert str(raised.value).endswith(f"a person would run: {remedy}")
+
+
+def test_sentences_name_the_schema_of_the_table(define: Define) -> None:
+    elsewhere = replace(define(), schema="acequia")
+    with pytest.raises(
+        SetupError, match=r'^acequia\.things: .* ALTER TABLE "acequia"\."things" ALTER DISTSTYLE AUTO;$'
+    ):
+        check_diststyle(elsewhere, "EVEN")
+    [made] = table_steps(Tables(TEMPLATES, elsewhere), {})
+    assert made.title == "table acequia.things"
+
+
+def test_an_older_table_of_what_was_rejected_gets_the_new_columns_at_its_end() -> None:
+    new = ("state", "updated_at", "round_id")
+    old = [LiveColumn(name, kind, name not in ERRORS.never_null) for name, kind in ERRORS.stored_columns]
+    steps = table_steps(Tables(TEMPLATES, ERRORS), {"errors": [column for column in old if column.name not in new]})
+    assert [step.statements[0].text for step in steps] == [
+        'ALTER TABLE "acequia"."errors" ADD COLUMN "state" varchar(16) ENCODE zstd',
+        'ALTER TABLE "acequia"."errors" ADD COLUMN "updated_at" timestamp ENCODE az64',
+        'ALTER TABLE "acequia"."errors" ADD COLUMN "round_id" varchar(64) ENCODE zstd',
+    ]
+
+
+NOTED = TEMPLATES.render("migration_forget", name="'acequia.failures'")
+SHOULD = Failures(TEMPLATES, None, None).checksum
+RIGHT = [LiveColumn(name, "bigint", nullable=True) for name in FAILURES_COLUMNS]
+WIDENED = Step("column code of acequia.errors: varchar(3) to varchar(32)", [], alone=True)
+
+
+@pytest.mark.parametrize(
+    ("live", "recorded", "statements"),
+    [
+        (None, None, ["failures_view", "migration_forget"]),
+        (None, SHOULD, ["failures_view", "migration_forget"]),
+        (RIGHT, SHOULD, []),
+        (RIGHT, "of another text", ["failures_view", "migration_forget"]),
+        (RIGHT, None, ["failures_view", "migration_forget"]),
+        (RIGHT[1:], "of another text", ["failures_view_drop", "failures_view", "migration_forget"]),
+    ],
+)
+def test_the_view_over_the_rejected_is_made_where_it_is_not_there_or_differs(
+    live: list[LiveColumn] | None, recorded: str | None, statements: list[str]
+) -> None:
+    """One of the same columns is replaced, not dropped: its grants stay."""
+    before, after = failures_steps(Failures(TEMPLATES, live, recorded), [], [NOTED])
+    assert before == []
+    assert _names(after) == ([("view acequia.failures", statements)] if statements else [])
+
+
+@pytest.mark.parametrize("recorded", [SHOULD, "of another text"])
+def test_the_view_makes_way_for_a_column_to_be_widened(recorded: str) -> None:
+    before, after = failures_steps(Failures(TEMPLATES, RIGHT, recorded), [WIDENED], [NOTED])
+    assert _names(before) == [("view acequia.failures, out of the way", ["failures_view_drop"])]
+    assert _names(after) == [("view acequia.failures", ["failures_view", "migration_forget"])]
+    before, after = failures_steps(Failures(TEMPLATES, None, recorded), [WIDENED], [NOTED])
+    assert (before, _names(after)) == ([], [("view acequia.failures", ["failures_view", "migration_forget"])])

@@ -9,6 +9,7 @@ import pytest
 
 from service.core.datasets import SYSTEM_COLUMNS, Dataset
 from service.core.definitions import load_datasets
+from service.core.errors_dataset import ERRORS
 from service.load.migrate import Migration
 from service.load.statements import Statements
 from service.load.tables import TABLE_STATEMENTS, Ledgers, Tables, stage_type
@@ -146,6 +147,7 @@ async def made() -> dict[str, Made]:
     """Every table that a first migration with the shipped definitions makes."""
     journal = Journal()
     empty = FakeWarehouse(journal, FakeStore(journal), [])
+    empty.ledgers.clear()
     steps = await Migration(PROJECT / "sql", load_datasets(PROJECT / "datasets"), empty).plan(NOW)
     texts = [statement.text for step in steps for statement in step.statements if "CREATE TABLE" in statement.text]
     return dict(_made(text) for text in texts)
@@ -154,7 +156,7 @@ async def made() -> dict[str, Made]:
 async def test_a_migration_makes_ledgers_errors_and_datasets(made: Mapping[str, Made]) -> None:
     datasets = load_datasets(PROJECT / "datasets")
     expected = {"acequia.schema_migrations", "acequia.errors", *(f"lake.{name}" for name in datasets)}
-    assert made.keys() == expected | {f"acequia.load_ledger_{name}" for name in datasets}
+    assert made.keys() == expected | {f"acequia.load_ledger_{name}" for name in (*datasets, "errors")}
 
 
 async def test_every_table_is_encoded_as_its_types_ask(made: Mapping[str, Made]) -> None:
@@ -168,9 +170,14 @@ async def test_every_table_is_encoded_as_its_types_ask(made: Mapping[str, Made])
 async def test_the_errors_table_can_be_loaded_as_datasets_are(made: Mapping[str, Made]) -> None:
     errors = made["acequia.errors"]
     assert list(errors.columns)[-len(SYSTEM_COLUMNS) :] == [name for name, _ in SYSTEM_COLUMNS]
-    text = (PROJECT / "sql" / "schema" / "002_errors.sql").read_text()
-    for name, written in SYSTEM_COLUMNS:
-        assert f"  {name} {written} NOT NULL ENCODE " in text
+    assert list(errors.columns) == [name for name, _ in ERRORS.stored_columns]
+    assert errors.sort_key == "first_failed_at"
+
+
+def test_a_table_lies_in_its_datasets_schema(define: Callable[..., Dataset], templates: Statements) -> None:
+    tables = Tables(templates, replace(define(COLUMNS), schema="acequia"))
+    statements = [tables.dataset_table(), tables.column_add("a", "date"), tables.column_widen("a", "varchar(9)")]
+    assert all(' "acequia"."things" ' in statement.text for statement in statements)
 
 
 def _made(text: str) -> tuple[str, Made]:
