@@ -11,6 +11,9 @@ from service.core.batching import Reason
 
 T = TypeVar("T")
 
+DATASET_ATTRIBUTE = "dataset"
+"""The message attribute that says whose a message is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
@@ -27,10 +30,18 @@ class Attribute:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, str]) -> "Attribute":
-        """The reverse of `as_json`."""
+        """The reverse of `as_json`; raises ValueError, TypeError or KeyError where it did not write that."""
         if "base64" in stored:
-            return cls(stored["type"], base64.b64decode(stored["base64"]))
+            return cls(stored["type"], base64.b64decode(stored["base64"], validate=True))
+        if not isinstance(stored["value"], str):
+            raise TypeError
         return cls(stored["type"], stored["value"])
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts of it beside its name."""
+        value = self.value
+        return utf8_bytes(self.type) + (len(value) if isinstance(value, bytes) else utf8_bytes(value))
 
 
 def utf8_bytes(text: str) -> int:
@@ -57,12 +68,54 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A message as a dead letter keeps it: all that sending it back needs."""
+
+    message_id: str
+    sent_at: datetime
+    attributes: Mapping[str, Attribute]
+    body: str
+
+    @classmethod
+    def of(cls, message: Message) -> "Original":
+        """What stays of a message when its receive is over."""
+        return cls(message.message_id, message.sent_at, message.attributes, message.body)
+
+    def as_json(self) -> dict[str, Any]:
+        """For storage; written as JSON with `ensure_ascii=False`, the way back is exact for any text."""
+        return {
+            "message_id": self.message_id,
+            "sent_at": self.sent_at.isoformat(),
+            "attributes": {name: value.as_json() for name, value in self.attributes.items()},
+            "body": self.body,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Original":
+        """The reverse of `as_json`; raises ValueError, TypeError or KeyError where it did not write that."""
+        if not isinstance(stored["attributes"], dict):
+            raise TypeError
+        attributes = {name: Attribute.from_json(value) for name, value in stored["attributes"].items()}
+        found = cls(stored["message_id"], datetime.fromisoformat(stored["sent_at"]), attributes, stored["body"])
+        texts = (found.message_id, found.body, *(one.type for one in attributes.values()))
+        if found.sent_at.tzinfo is None or not all(isinstance(text, str) for text in texts):
+            raise ValueError("no message has these")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message that we send. SQS hands it out after the delay, which it allows up to 900 seconds."""
 
     body: str
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     delay_seconds: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts: the body, and each attribute's name, type and value."""
+        attributes = self.attributes.items()
+        return utf8_bytes(self.body) + sum(utf8_bytes(name) + one.size_bytes for name, one in attributes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
 """The file notice: what one layer tells the next about files that lie in a zone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from service.core.dead_letter import MARKER
+from service.core.dead_letter import MARKER, PLACES_MAX, Place
 from service.core.errors import RejectedError
 
 VERSION = 1
 FILES_MAX = 1_000
 """No notice of ours comes near it; a longer one is not ours."""
+WHOLE_MESSAGE = -1
+"""In `rows`, in place of an index: every record of that message."""
+_OF_BODIES = ("bad_encoding", "bad_envelope", "too_large")
+"""Why a body may not have been opened at all: its letter names the place 0 of what may be many records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class FileNotice:
     `columns` are (name, type) in file order, because COPY goes by position. `definition` is the hash of the dataset
     definition that wrote them (empty for raw files), `event_time` the column by which they were cut. `replaces` is for
     a replay, whose one notice names all files that the raw file has now, maybe none.
+
+    `rows` is for sending records back, on the refine queue alone: of the one raw file only these places (row, index)
+    are refined once more, beside what it has given before. `attempt` is how often they were tried, in `round_id` again.
     """
 
     dataset: str
@@ -52,6 +59,9 @@ class FileNotice:
     produced_at: datetime
     replaces: Replaces | None = None
     event_time: str = ""
+    rows: tuple[Place, ...] = ()
+    attempt: int = 0
+    round_id: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -84,6 +94,9 @@ class FileNotice:
                 produced_at=_moment(given["produced_at"]),
                 replaces=None if replaces is None else _replaces(replaces),
                 event_time=_text(given.get("event_time", "")),
+                rows=tuple(_row(place) for place in _list(given.get("rows", []))),
+                attempt=_count(given.get("attempt", 0)),
+                round_id=_text(given.get("round_id", "")),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as wrong:
             raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None
@@ -91,7 +104,18 @@ class FileNotice:
             raise RejectedError("bad_notice", f"a file notice names 1 to {FILES_MAX} files")
         if len({file.uri for file in files}) < len(files):
             raise RejectedError("bad_notice", "the notice names a file twice")
+        if notice.rows and (len(files) > 1 or notice.replaces is not None or len(notice.rows) > PLACES_MAX):
+            raise RejectedError("bad_notice", f"a notice about records names one file and at most {PLACES_MAX} places")
         return notice
+
+
+def rows_to_replay(code: str, column: str | None, places: Iterable[Place]) -> tuple[Place, ...]:
+    """The `rows` for a notice, from what a letter tells.
+
+    A message whose body could not be opened is taken whole: now that it can be, nobody knows how many records it holds.
+    """
+    whole = column is None and code in _OF_BODIES
+    return tuple((row, WHOLE_MESSAGE if whole and index == 0 else index) for row, index in places)
 
 
 def _list(value: object) -> list[Any]:
@@ -103,6 +127,11 @@ def _list(value: object) -> list[Any]:
 def _pair(column: object) -> tuple[str, str]:
     name, kind = _list(column)
     return _text(name), _text(kind)
+
+
+def _row(place: object) -> Place:
+    row, index = _list(place)
+    return _count(row), WHOLE_MESSAGE if index == WHOLE_MESSAGE else _count(index)
 
 
 def _file(given: object) -> File:

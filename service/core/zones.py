@@ -94,6 +94,16 @@ def original_key(failed_on: date, error_id: str) -> str:
     return f"originals/dt={failed_on:%Y-%m-%d}/{error_id}.json"
 
 
+def originals_key(failed_on: date, batch_id: str) -> str:
+    """Where the originals of a batch of dead letters lie together."""
+    return f"originals/dt={failed_on:%Y-%m-%d}/{batch_id}.parquet"
+
+
+def marks_key(batch_id: str) -> str:
+    """Where it stands which messages of a landed batch had been sent back."""
+    return f"marks/{batch_id}.json"
+
+
 def manifest_key(dataset: str, group_id: str) -> str:
     """Where a COPY manifest lies; the underscore keeps it out of readers that scan the partitions."""
     return f"_manifests/{dataset}/{group_id}.manifest"

@@ -7,8 +7,8 @@ sent. A crash in between leaves an object that the next try finds and points to:
 import json
 from collections.abc import Sequence
 
-from service.core.dead_letter import DeadLetter, original_json
-from service.core.model import Outgoing
+from service.core.dead_letter import DeadLetter
+from service.core.model import Original, Outgoing
 from service.core.ports import ObjectStore, Queue
 from service.core.zones import Zone, original_key
 
@@ -33,6 +33,6 @@ class DeadLetters:
         outgoing = letter.outgoing()
         if letter.original is None or len(outgoing.body.encode("utf-8", "surrogatepass")) <= LETTER_BYTES_MAX:
             return outgoing
-        body = json.dumps(original_json(letter.original), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        body = json.dumps(Original.of(letter.original).as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass")
         stored = await self._store.put_new(self._errors.uri(original_key(letter.failed_at, letter.error_id)), body)
         return letter.outgoing(pointer=stored.uri)

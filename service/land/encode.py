@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.core.marks import origin_of
 from service.core.model import Message
 
 COMPRESSION = "zstd"
@@ -28,9 +29,12 @@ SCHEMA = pa.schema(
 
 
 def encode(messages: Sequence[Message], queue: str) -> bytes:
-    """Parquet bytes of the messages in the order given. Work for a thread; raises nothing that a message can cause."""
+    """Parquet bytes of the messages in the order given. Work for a thread; raises nothing that a message can cause.
+
+    A message that had been sent back stands there with its first id: a record of it is the same record.
+    """
     columns = [
-        [m.message_id for m in messages],
+        [origin_of(m) for m in messages],
         [m.sent_at for m in messages],
         [m.received_at for m in messages],
         [m.receive_count for m in messages],

@@ -1,12 +1,12 @@
 """A drain: what is worth it is done, what hangs is left, the rest is given back, all before the deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.core.clock import LETTING_GO_SECONDS
 from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReleased
-from service.core.ports import Session, Stored
+from service.core.ports import Session, Statement, Stored, Warehouse
 from tests.fakes.time import run_virtual
 from tests.fakes.world import DRAIN_SECONDS_MAX, World, event, live
 
@@ -22,24 +22,22 @@ def slow(world: World, seconds: float) -> None:
     world.store.put_new = put_slowly  # type: ignore[method-assign]
 
 
-def hang(world: World) -> Callable[[], bool]:
-    """Transactions never get beyond their beginning; returns whether one has."""
-    begun = asyncio.Event()
+class Hanging:
+    """A warehouse whose transactions never get beyond their beginning."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self.begun = asyncio.Event()
 
     @asynccontextmanager
-    async def transaction() -> AsyncIterator[Session]:
-        async with world.warehouse.within() as session:
-            begun.set()
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with self._warehouse.transaction() as session:
+            self.begun.set()
             await asyncio.Event().wait()
             yield session
 
-    world.warehouse.within, world.warehouse.transaction = world.warehouse.transaction, transaction  # type: ignore[attr-defined,method-assign]
-    return begun.is_set
-
-
-def mend(world: World) -> None:
-    """Transactions pass again."""
-    world.warehouse.transaction = world.warehouse.within  # type: ignore[attr-defined,method-assign]
+    async def run(self, statement: Statement) -> None:
+        await self._warehouse.run(statement)
 
 
 def now() -> float:
@@ -55,14 +53,20 @@ def test_a_copy_that_hangs_is_left_before_the_deadline_and_its_notices_given_bac
         world.open()
         world.send(event(1))
         await live(world, lambda: len(world.queues["load"]) > 0, layers=("land", "refine"))
-        hangs = hang(world)
+        sound, hanging = world.warehouse, Hanging(world.warehouse)
+        world.warehouse = hanging  # type: ignore[assignment]
         asked: list[float] = []
-        await live(world, lambda: hangs() and not asked.append(now()), layers=("load",))
+
+        def asks() -> bool:
+            asked.append(now())
+            return hanging.begun.is_set()
+
+        await live(world, asks, layers=("load",))
         assert now() - asked[-1] == DRAIN_SECONDS_MAX - LETTING_GO_SECONDS
+        world.warehouse = sound
         assert seen(world, BatchLeft) == [BatchLeft("load", "events", 1)]
         assert "load hide 1 for 0" in world.journal.effects
         assert not world.rows()
-        mend(world)
         await live(world)
 
     run_virtual(main())

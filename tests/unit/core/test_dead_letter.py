@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from service.core.dead_letter import DeadLetter, rejected_message
+from service.core.dead_letter import (
+    DeadLetter,
+    Letter,
+    read_letter,
+    read_original,
+    record_error_id,
+    record_error_ids,
+    rejected_message,
+)
 from service.core.errors import RejectedError
-from service.core.model import Attribute, Message
+from service.core.marks import MARK_ATTRIBUTE, Mark
+from service.core.model import Attribute, Message, Original
 from service.refine.open import open_bodies
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
@@ -45,6 +54,7 @@ def test_a_letter_about_records_names_their_places_and_copies_none() -> None:
         "first_failed_at": "2024-03-04T12:00:00+00:00",
         "last_failed_at": "2024-03-04T12:00:00+00:00",
         "attempts": 1,
+        "round_id": "",
         "raw_file": "s3://raw/f",
         "places": [[0, 1], [2, 0]],
     }
@@ -74,7 +84,13 @@ def test_the_error_id_is_pinned_because_others_deduplicate_on_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "again", [{"failed_at": datetime(2030, 1, 1, tzinfo=UTC)}, {"attempts": 9}, {"sentence": "other words"}]
+    "again",
+    [
+        {"failed_at": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"attempts": 9},
+        {"sentence": "other words"},
+        {"round_id": "r1"},
+    ],
 )
 def test_the_same_failure_of_the_same_thing_keeps_its_error_id(again: dict[str, Any]) -> None:
     assert replace(LETTER, **again).error_id == LETTER.error_id
@@ -99,3 +115,151 @@ def test_two_messages_with_the_same_fault_have_two_error_ids(message: Callable[.
     wrong = RejectedError("bad_notice", "no")
     ids = {rejected_message("load", "", message(message_id=name), wrong, NOON).error_id for name in ("m1", "m2")}
     assert len(ids) == 2
+
+
+def test_a_message_that_was_sent_back_and_fails_again_is_the_same_failure(message: Callable[..., Message]) -> None:
+    wrong = RejectedError("unknown_dataset", "no")
+    first = rejected_message("land", "", message(message_id="m0", receive_count=7), wrong, NOON)
+    assert (first.attempts, first.round_id) == (1, ""), "a receive is no try"
+    mark = Mark(first.error_id, "m0", first.attempts, "r1")
+    marked = message(message_id="m9", attributes={MARK_ATTRIBUTE: mark.attribute()})
+    second = rejected_message("land", "", marked, wrong, NOON)
+    assert (second.error_id, second.attempts, second.round_id) == (first.error_id, 2, "r1")
+    assert envelope(second)["original"]["message_id"] == "m9"
+
+
+@pytest.mark.parametrize("column", [None, "x"])
+def test_a_record_has_the_id_that_a_letter_about_it_alone_has(column: str | None) -> None:
+    facts = ("refine", "s3://raw/é", "bad_type", column, "0123456789ab")
+    layer, source, code, _, definition = facts
+    places = [(0, 0), (17, 3), (2_000_000, 9_999)]
+    ids = [record_error_id(layer, source, place, code, column, definition) for place in places]
+    letters = [
+        replace(LETTER, raw_file=source, column=column, places=[place, (5, 5)], definition=definition)
+        for place in places
+    ]
+    assert ids == [letter.error_id for letter in letters]
+    assert record_error_ids(layer, source, places, code, column, definition) == ids
+    assert record_error_id(layer, source, None, code, column, definition) not in ids
+
+
+def test_a_letter_about_records_is_read_as_it_was_written() -> None:
+    assert read_letter(replace(LETTER, attempts=2, round_id="r1").outgoing().body) == Letter(
+        error_id=LETTER.error_id,
+        layer="refine",
+        dataset="things",
+        code="bad_type",
+        sentence="column x: the field holds no integer value",
+        column="x",
+        definition="0123456789ab",
+        first_failed_at=NOON,
+        last_failed_at=NOON,
+        attempts=2,
+        round_id="r1",
+        raw_file="s3://raw/f",
+        places=[(0, 1), (2, 0)],
+        original=None,
+        original_uri=None,
+    )
+
+
+def test_a_letter_about_a_message_is_read_with_its_original_or_where_it_lies(message: Callable[..., Message]) -> None:
+    failed = message("é\ud800", attributes={"b": Attribute("Binary", b"\x00\xff")})
+    letter = rejected_message("land", "", failed, RejectedError("unknown_dataset", "no"), NOON)
+    inside, outside = read_letter(letter.outgoing().body), read_letter(letter.outgoing(pointer="s3://errors/o").body)
+    assert inside is not None
+    assert (inside.original, inside.original_uri, inside.raw_file) == (Original.of(failed), None, None)
+    assert outside == replace(inside, original=None, original_uri="s3://errors/o")
+
+
+def test_a_letter_of_an_older_version_has_no_round() -> None:
+    older = envelope(LETTER)
+    del older["round_id"]
+    read = read_letter(json.dumps(older))
+    assert read is not None
+    assert read.round_id == ""
+
+
+Change = dict[str, Any]
+MARKER_ALONE = '"acequia_dead_letter"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{}", MARKER_ALONE, f"[{MARKER_ALONE}]", f"{{{MARKER_ALONE}:1}}", f"{{{MARKER_ALONE}", MARKER_ALONE * 99,
+     "[" * 100_000 + MARKER_ALONE, '{"acequia_dead_letter":' + "1" * 5_000 + "}"],
+)  # fmt: skip
+def test_what_is_no_letter_is_none(body: str) -> None:
+    assert read_letter(body) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"acequia_dead_letter": 2},
+        {"acequia_dead_letter": True},
+        {"acequia_dead_letter": 1.0},
+        {"code": "bad_luck"},
+        {"code": ["bad_type"]},
+        {"error_id": 5},
+        {"dataset": None},
+        {"sentence": None},
+        {"column": 5},
+        {"layer": "\ud800"},
+        {"dataset": "\ud800"},
+        {"definition": None},
+        {"first_failed_at": "2024-03-04T12:00:00"},
+        {"last_failed_at": 5},
+        {"attempts": "1"},
+        {"attempts": True},
+        {"attempts": -1},
+        {"attempts": 2**31},
+        {"round_id": None},
+        {"raw_file": None},
+        {"raw_file": ["f"]},
+        {"places": None},
+        {"places": [[1]]},
+        {"places": [[1, -1]]},
+        {"places": [[1, 2.0]]},
+        {"places": [["1", "2"]]},
+        {"places": ["12"]},
+        {"places": {"ab": 1}},
+        {"original": 5},
+        {"original": "uri"},
+        {"original": {}},
+        {"original": {"uri": 5}},
+        {"original": {"message_id": "m", "sent_at": "2024-03-04T12:00:00+00:00", "attributes": [], "body": "b"}},
+        {"original": {"message_id": "m", "sent_at": "2024-03-04T12:00:00", "attributes": {}, "body": "b"}},
+        {"original": {"message_id": "m", "sent_at": 5, "attributes": {}, "body": "b"}},
+        {"original": {"message_id": 5, "sent_at": "2024-03-04T12:00:00+00:00", "attributes": {}, "body": "b"}},
+        {"original": {"message_id": "m", "sent_at": "2024-03-04T12:00:00+00:00", "attributes": {}, "body": None}},
+    ],
+)
+def test_a_letter_that_we_would_not_have_written_is_none(change: Change) -> None:
+    assert read_letter(json.dumps(envelope(LETTER) | change)) is None
+
+
+@pytest.mark.parametrize("missing", [name for name in envelope(LETTER) if name != "round_id"])
+def test_a_letter_without_one_of_its_fields_is_none(missing: str) -> None:
+    given = envelope(LETTER)
+    del given[missing]
+    assert read_letter(json.dumps(given)) is None
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [None, 5, [], "value", {}, {"type": "String"}, {"value": "v"}, {"type": 5, "value": "v"},
+     {"type": "String", "value": 5}, {"type": "Binary", "base64": "é"}, {"type": "Binary", "base64": "A"},
+     {"type": "Binary", "base64": "AA==!"}, {"type": "Binary", "base64": None}],
+)  # fmt: skip
+def test_an_attribute_that_no_message_has_makes_it_no_letter(message: Callable[..., Message], attribute: Any) -> None:
+    given = envelope(rejected_message("land", "", message(), RejectedError("bad_notice", "no"), NOON))
+    assert read_letter(json.dumps(given)) is not None
+    given["original"]["attributes"] = {"a": attribute}
+    assert read_letter(json.dumps(given)) is None
+
+
+@pytest.mark.parametrize("stored", [b"", b"\xff", b"null", b"[]", b"{}", b'"text"'])
+def test_an_object_that_is_no_original_is_refused(stored: bytes) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        read_original(stored)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.core.model import Attribute, Batch, Held, Message
+from service.core.model import Attribute, Batch, Held, Message, Original, Outgoing
 
 SEALED = datetime(2024, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 
@@ -28,3 +28,15 @@ def test_a_retry_has_the_same_id_and_other_messages_another(message: Callable[..
 def test_only_a_text_attribute_has_text(message: Callable[..., Message], attribute: str, text: str | None) -> None:
     given = {"dataset": Attribute("String", "things"), "picture": Attribute("Binary", b"things")}
     assert message(attributes=given).text(attribute) == text
+
+
+def test_a_message_weighs_what_sqs_counts() -> None:
+    attributes = {"é": Attribute("String", "漢"), "b": Attribute("Binary", b"\x00\xff")}
+    assert Outgoing("aé", attributes).size_bytes == 3 + (2 + 6 + 3) + (1 + 6 + 2)
+
+
+def test_an_original_is_what_stays_of_a_message(message: Callable[..., Message]) -> None:
+    given = {"b": Attribute("Binary", b"\x00\xff"), "s": Attribute("String.x", "\ud800")}
+    original = Original.of(message("{}", "m7", given))
+    assert (original.message_id, original.body, original.attributes) == ("m7", "{}", given)
+    assert Original.from_json(original.as_json()) == original

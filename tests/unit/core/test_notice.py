@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.core.dead_letter import PLACES_MAX
 from service.core.errors import RejectedError
-from service.core.notice import FILES_MAX, File, FileNotice, Replaces
+from service.core.notice import FILES_MAX, WHOLE_MESSAGE, File, FileNotice, Replaces, rows_to_replay
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
 NOTICE = FileNotice(
@@ -48,6 +49,65 @@ def test_a_notice_survives_the_queue(replaces: Replaces | None) -> None:
 def test_a_replay_may_leave_nothing_of_its_raw_file() -> None:
     notice = replace(NOTICE, files=[], replaces=REPLACES)
     assert FileNotice.from_json(notice.to_json()) == notice
+
+
+RAW = replace(NOTICE, zone="raw", files=NOTICE.files[:1], columns=[], definition="")
+OF_ROWS = replace(RAW, rows=((0, 1), (7, 0), (9, WHOLE_MESSAGE)), attempt=2, round_id="r1")
+
+
+def test_a_replay_of_rows_survives_the_queue() -> None:
+    assert FileNotice.from_json(OF_ROWS.to_json()) == OF_ROWS
+
+
+def test_a_notice_of_an_older_version_is_about_whole_files() -> None:
+    given = json.loads(RAW.to_json())
+    for name in ("rows", "attempt", "round_id"):
+        del given[name]
+    assert FileNotice.from_json(json.dumps(given)) == RAW
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(OF_ROWS, files=NOTICE.files),
+        replace(OF_ROWS, replaces=REPLACES),
+        replace(OF_ROWS, rows=tuple((row, 0) for row in range(PLACES_MAX + 1))),
+        replace(OF_ROWS, rows=((-1, 0),)),
+        replace(OF_ROWS, rows=((0, -2),)),
+        replace(OF_ROWS, attempt=-1),
+    ],
+)
+def test_a_replay_of_rows_is_of_one_file_and_not_too_long(wrong: FileNotice) -> None:
+    assert refusal(wrong.to_json()) == "bad_notice"
+
+
+def test_the_most_places_of_a_letter_make_one_notice() -> None:
+    most = replace(OF_ROWS, rows=tuple((10_000_000 + row, 0) for row in range(PLACES_MAX)))
+    assert FileNotice.from_json(most.to_json()) == most
+    assert len(most.to_json()) < 900_000
+
+
+@pytest.mark.parametrize("rows", [5, {"0": 1}, [5], ["01"], [[0]], [[0, 1, 2]], [["0", 1]], [[0, 1.5]], [[0, None]]])
+def test_rows_that_are_no_places_are_a_bad_notice(rows: object) -> None:
+    assert refusal(json.dumps(json.loads(OF_ROWS.to_json()) | {"rows": rows})) == "bad_notice"
+
+
+@pytest.mark.parametrize(
+    ("code", "column", "rows"),
+    [
+        ("bad_type", "x", ((3, 0), (3, 1))),
+        ("bad_json", None, ((3, 0), (3, 1))),
+        ("too_deep", None, ((3, 0), (3, 1))),
+        ("bad_encoding", "x", ((3, 0), (3, 1))),
+        ("bad_encoding", None, ((3, WHOLE_MESSAGE), (3, 1))),
+        ("bad_envelope", None, ((3, WHOLE_MESSAGE), (3, 1))),
+        ("too_large", None, ((3, WHOLE_MESSAGE), (3, 1))),
+    ],
+)
+def test_a_body_that_could_not_be_opened_is_replayed_whole(
+    code: str, column: str | None, rows: tuple[tuple[int, int], ...]
+) -> None:
+    assert rows_to_replay(code, column, [(3, 0), (3, 1)]) == rows
 
 
 def test_a_notice_weighs_what_its_files_weigh() -> None:
@@ -95,6 +155,8 @@ def test_what_is_no_notice_is_a_bad_notice(body: str) -> None:
         lambda n: n.pop("definition"),
         lambda n: n.update(produced_at="2024-03-04"),
         lambda n: n.pop("produced_at"),
+        lambda n: n.update(round_id=5),
+        lambda n: n.update(attempt="1"),
         lambda n: n.update(replaces=5),
         lambda n: n.update(replaces={"raw_file": "s3://raw/f.parquet"}),
         lambda n: n.update(replaces={"raw_file": 5, "uris": []}),

@@ -5,7 +5,19 @@ from datetime import UTC, datetime
 import pytest
 
 from service.core.errors import RejectedError
-from service.core.zones import Place, Zone, manifest_key, raw_key, raw_place, refined_key, refined_place, split_uri
+from service.core.zones import (
+    Place,
+    Zone,
+    manifest_key,
+    marks_key,
+    original_key,
+    originals_key,
+    raw_key,
+    raw_place,
+    refined_key,
+    refined_place,
+    split_uri,
+)
 
 ZONE = Zone("raw", "lake", "bank/raw")
 
@@ -107,3 +119,12 @@ def test_keys_are_by_arrival_by_event_time_and_hidden_for_manifests() -> None:
     assert raw_key("things", sealed, "b1") == "things/dt=2024-03-04/hr=05/b1.parquet"
     assert refined_key("things", "dt=2024-03-03", "b1", "d1") == "things/dt=2024-03-03/b1.d1.parquet"
     assert manifest_key("things", "g1") == "_manifests/things/g1.manifest"
+
+
+def test_what_lies_in_the_errors_zone_beside_its_dataset() -> None:
+    failed = datetime(2024, 3, 4, 5, 6, tzinfo=UTC)
+    assert original_key(failed, "e1") == "originals/dt=2024-03-04/e1.json"
+    assert originals_key(failed, BATCH) == f"originals/dt=2024-03-04/{BATCH}.parquet"
+    assert marks_key(BATCH) == f"marks/{BATCH}.json"
+    for key in (originals_key(failed, BATCH), marks_key(BATCH)):
+        assert ZONE.holds(ZONE.uri(key))

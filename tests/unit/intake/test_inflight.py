@@ -51,7 +51,7 @@ def on(scenario: Callable[[Failing, Inflight, list[Message]], Awaitable[None]]) 
 
 
 def test_a_claim_is_extended_before_half_of_its_time_has_gone() -> None:
-    async def scenario(queue: Failing, inflight: Inflight, _: list[Message]) -> None:
+    async def scenario(queue: Failing, inflight: Inflight, messages: list[Message]) -> None:
         for _ in range(20):
             await inflight.keep()
             await asyncio.sleep(inflight.keep_seconds)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.core.marks import MARK_ATTRIBUTE, Mark
 from service.core.model import Attribute, Message
 from service.land.encode import SCHEMA, encode
 
@@ -26,3 +27,12 @@ def test_attributes_come_back_with_their_types(message: Callable[..., Message]) 
     first, second = table.column("attributes").to_pylist()
     assert {name: Attribute.from_json(stored) for name, stored in json.loads(first).items()} == given
     assert second is None
+
+
+def test_a_message_that_was_sent_back_stands_there_with_its_first_id(message: Callable[..., Message]) -> None:
+    given = {MARK_ATTRIBUTE: Mark("e1", "first", 1, "r1").attribute()}
+    forged = {MARK_ATTRIBUTE: Attribute("String", '{"origin":"\\ud800"}')}
+    messages = [message(message_id="m1", attributes=given), message(message_id="m2", attributes=forged)]
+    table = pq.read_table(pa.BufferReader(encode(messages, "records")))
+    assert table.column("message_id").to_pylist() == ["first", "m2"]
+    assert json.loads(table.column("attributes")[0].as_py()) == {MARK_ATTRIBUTE: given[MARK_ATTRIBUTE].as_json()}

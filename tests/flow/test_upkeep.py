@@ -1,0 +1,337 @@
+"""Replay, reconcile and repair with the layers running: what an operator does on a lake that was used."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.core.errors import SetupError
+from service.core.model import Outgoing
+from service.core.notice import FileNotice
+from service.upkeep.days import Days
+from service.upkeep.repair import Mended, Repair
+from service.upkeep.replay import Replay, Step
+from service.upkeep.tools import IN_FLIGHT
+from tests.fakes.journal import Crash, Journal
+from tests.fakes.time import LoopClock, run_virtual
+from tests.fakes.world import DEFINITION, World, event, live
+from tests.unit.upkeep.bed import (
+    TODAY,
+    definition,
+    differences,
+    kinds,
+    quarantined,
+    raw_uris,
+    reconciled,
+    refined_uris,
+    tools,
+)
+
+MENDED = DEFINITION.replace('name = "amount"', 'name = "amount"\npath = "euros"')
+DAYS = Days.parse(TODAY, TODAY)
+LONG_AFTER = IN_FLIGHT.total_seconds() + 60
+BAD = {"event_id": "x", "event_time": "2025-12-01T10:00:00Z", "amount": "many"}
+
+
+async def landed(world: World, files: int, *, loaded: bool = True) -> None:
+    """So many raw files of two records on two days of events each, and time enough for nothing to be in flight."""
+    for number in range(files):
+        world.send(event(10 * number, amount=1, euros=10), event(10 * number + 1, day=2, amount=2, euros=20))
+        await live(world, lambda: not len(world.queues["records"]), layers=("land",))
+    if loaded:
+        await live(world)
+    await LoopClock().sleep(LONG_AFTER)
+
+
+def amounts(world: World) -> list[int]:
+    return sorted(row["amount"] for row in world.rows())
+
+
+async def taken(steps: AsyncIterator[Step]) -> list[str]:
+    return [step.fate async for step in steps]
+
+
+async def mended(world: World) -> list[Mended]:
+    """What a repair of today does."""
+    days = await reconciled(world)
+    repair = Repair(tools(world), "events")
+    return [one for day in days for finding in [day.findings] async for one in repair.run(finding)]
+
+
+def test_a_replay_of_a_day_ends_with_the_new_rows_once(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 3)
+        old = refined_uris(world)
+        world.datasets = definition(tmp_path, MENDED)
+        assert await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60)) == ["sent"] * 3
+        await live(world)
+        assert amounts(world) == [10, 10, 10, 20, 20, 20]
+        assert len(refined_uris(world)) == len(old)
+        assert not {*refined_uris(world)} & {*old}
+        await LoopClock().sleep(LONG_AFTER)
+        [day] = await reconciled(world)
+        assert not day.findings
+        assert day.figures.table_rows == day.figures.records == 6
+
+    run_virtual(main())
+    assert not world.letters("refine")
+    assert not world.letters("load")
+
+
+def test_a_replay_is_sent_no_faster_than_asked_for(world: World) -> None:
+    async def main() -> list[float]:
+        world.open()
+        await landed(world, 3)
+        steps = Replay(tools(world), "events", DAYS).run(files_minute_max=2)
+        moments = [LoopClock().monotonic() async for _ in steps]
+        return [round(later - sooner) for sooner, later in pairwise(moments)]
+
+    assert run_virtual(main()) == [30, 30]
+
+
+@pytest.mark.parametrize("since", [True, False])
+def test_a_replay_that_died_half_way_is_run_again(world: World, tmp_path: Path, *, since: bool) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 4)
+        world.datasets = definition(tmp_path, MENDED)
+        began = LoopClock().now()
+        left = 2
+
+        def die(effect: str) -> None:
+            nonlocal left
+            left -= effect.startswith("refine send")
+            if left < 0:
+                raise Crash(effect)
+
+        world.journal.before = die
+        with pytest.raises(Crash):
+            await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        world.journal.before = Journal().before
+        await live(world)
+        assert amounts(world) == [1, 1, 2, 2, 10, 10, 20, 20]
+        again = Replay(tools(world), "events", DAYS, since=began if since else None)
+        plan = await again.plan()
+        fates = await taken(again.run(files_minute_max=600))
+        assert plan.files == fates.count("sent") == (2 if since else 4)
+        assert fates.count("settled") == sum(day.settled for day in plan.days) == (2 if since else 0)
+        await live(world)
+        assert amounts(world) == [10] * 4 + [20] * 4
+        assert len(refined_uris(world)) == 8
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == []
+
+    run_virtual(main())
+
+
+def test_two_replays_at_once_leave_one_set_of_files(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 3)
+        world.datasets = definition(tmp_path, MENDED)
+        for _ in range(2):
+            await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world)
+        assert amounts(world) == [10] * 3 + [20] * 3
+        assert len(refined_uris(world)) == 6
+
+    run_virtual(main())
+    assert not world.letters("load")
+
+
+def test_a_plan_tells_what_would_be_done_and_sends_nothing(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 2)
+        plan = await Replay(tools(world), "events", DAYS).plan()
+        assert (plan.files, plan.rows) == (2, 4)
+        assert plan.days[0].content_length_bytes == sum(len(world.store.objects[uri]) for uri in raw_uris(world))
+        assert plan.minutes(files_minute_max=60) == (1, 60), "four rows a minute, and an hour, were seen"
+        assert plan.minutes(files_minute_max=0.05) == (40, 60), "sending takes longer"
+        assert not len(world.queues["refine"])
+        with pytest.raises(SetupError, match="'others' is not defined; there are events"):
+            Replay(tools(world), "others", DAYS)
+        with pytest.raises(SetupError, match=r"nothing of dataset 'events' arrived on 2026-01-02$"):
+            await Replay(tools(world), "events", Days.parse("2026-01-02", "2026-01-02")).plan()
+        world.store.objects.clear()
+        with pytest.raises(SetupError, match=r"from 2026-01-01 to 2026-01-02; s3://raw/events/ holds nothing at all"):
+            await Replay(tools(world), "events", Days.parse(TODAY, "2026-01-02")).plan()
+
+    run_virtual(main())
+
+
+def test_without_a_load_of_late_the_expected_minutes_are_unknown(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1, loaded=False)
+        plan = await Replay(tools(world), "events", DAYS).plan()
+        assert (plan.pace, plan.minutes(files_minute_max=60)) == (None, None)
+
+    run_virtual(main())
+
+
+def test_a_raw_file_on_its_way_for_the_first_time_is_left_alone(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        await live(world, lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        assert await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60)) == ["young"]
+        await LoopClock().sleep(LONG_AFTER)
+        assert await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60)) == ["sent"]
+
+    run_virtual(main())
+
+
+def test_a_raw_file_that_cannot_be_read_is_told_and_the_others_are_sent(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 2)
+        world.store.objects[raw_uris(world)[0]] = b"no Parquet"
+        steps = [step async for step in Replay(tools(world), "events", DAYS).run(files_minute_max=60)]
+        assert [(step.fate, step.why) for step in steps] == [("refused", "it is not readable as Parquet"), ("sent", "")]
+
+    run_virtual(main())
+
+
+def test_what_was_used_well_adds_up(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2), BAD)
+        world.send(event(2), "no JSON")
+        await live(world)
+        assert kinds(await reconciled(world)) == [("in_flight", 2)], "the letters are with nobody yet"
+        assert quarantined(world) == 2
+        [day] = await reconciled(world)
+        assert not day.findings
+        figures = day.figures
+        assert (figures.messages, figures.records, figures.refined_rows, figures.rejected) == (2, 5, 3, 2)
+        assert (figures.inserted, figures.duplicate, figures.table_rows) == (2, 1, 2)
+
+    run_virtual(main())
+
+
+def test_an_expired_notice_of_a_raw_file_is_found_and_mended(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 2, loaded=False)
+        asked = world.queues["refine"].take()
+        assert kinds(await reconciled(world)) == [("not_refined", 2)] * 2
+        assert [(one.mend, one.why) for one in await mended(world)] == [("announce", "")] * 2
+        again = [FileNotice.from_json(body) for body in world.queues["refine"].bodies]
+        first = [FileNotice.from_json(body) for body in asked]
+        assert [replace(one, produced_at=first[n].produced_at) for n, one in enumerate(again)] == first
+        await live(world)
+        assert kinds(await reconciled(world)) == []
+        assert len(world.rows()) == 4
+
+    run_virtual(main())
+
+
+def test_an_expired_notice_of_a_refined_file_is_found_and_mended(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 2, loaded=False)
+        await live(world, lambda: not len(world.queues["refine"]), layers=("refine",))
+        await LoopClock().sleep(LONG_AFTER)
+        first = [FileNotice.from_json(body) for body in world.queues["load"].take()]
+        assert kinds(await reconciled(world)) == [("not_loaded", 1)] * 4
+        assert [(one.mend, one.why) for one in await mended(world)] == [("load", "")] * 4
+        again = [FileNotice.from_json(body) for body in world.queues["load"].bodies]
+        assert [replace(one, produced_at=first[n].produced_at) for n, one in enumerate(again)] == first
+        assert all(one.produced_at <= LoopClock().now() - IN_FLIGHT for one in again), "as old as its files"
+        await live(world)
+        assert kinds(await reconciled(world)) == []
+        assert len(world.rows()) == 4
+
+    run_virtual(main())
+
+
+def test_a_repair_that_died_half_way_is_run_again_and_one_too_many_is_harmless(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 3, loaded=False)
+        lost = world.queues["refine"].take()
+
+        def die(effect: str) -> None:
+            if effect.startswith("refine send") and len(world.queues["refine"]) == 1:
+                raise Crash(effect)
+
+        world.journal.before = die
+        with pytest.raises(Crash):
+            await mended(world)
+        world.journal.before = Journal().before
+        assert len(await mended(world)) == 3
+        world.queues["refine"].put(*map(Outgoing, lost))
+        await live(world)
+        assert kinds(await reconciled(world)) == []
+        assert (len(world.rows()), len(refined_uris(world))) == (6, 6)
+
+    run_virtual(main())
+
+
+def test_a_replay_whose_load_notice_is_lost_is_asked_for_anew(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1)
+        world.datasets = definition(tmp_path, MENDED)
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world, lambda: not len(world.queues["refine"]), layers=("refine",))
+        assert len(world.queues["load"].take()) == 1
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == [("half_replayed", 1), ("half_replayed", 1), ("refined_twice", -2)]
+        assert [one.mend for one in await mended(world)] == ["replay"]
+        await live(world)
+        assert amounts(world) == [10, 20]
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == []
+        assert len(refined_uris(world)) == 2
+
+    run_virtual(main())
+
+
+def test_what_was_rejected_before_a_replay_counts_no_more(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), {**BAD, "euros": 3})
+        await live(world)
+        quarantined(world)
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == []
+        world.datasets = definition(tmp_path, MENDED)
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world)
+        [day] = await reconciled(world)
+        assert (day.figures.refined_rows, day.figures.rejected, differences(day.figures)["raw"]) == (2, 0, 0)
+        assert not day.findings
+
+    run_virtual(main())
+
+
+def test_an_orphan_of_a_crash_is_explained(world: World) -> None:
+    async def main() -> None:
+        world.open()
+
+        def die(effect: str) -> None:
+            if effect.startswith("refine send"):
+                raise Crash(effect)
+
+        world.send(event(1), event(2))
+        world.journal.before = die
+        with pytest.raises(BaseException):  # noqa: B017, PT011 (the crash, in whatever it came)
+            await live(world, layers=("land",))
+        world.journal.before = Journal().before
+        await LoopClock().sleep(LONG_AFTER)
+        world.send(event(3))
+        await live(world)
+        await LoopClock().sleep(timedelta(hours=1).total_seconds())
+        [day] = await reconciled(world)
+        assert len(raw_uris(world)) == 2
+        assert [(one.kind, one.count, one.flagged) for one in day.findings] == [("orphan", 2, False)]
+        assert (day.figures.messages, day.figures.messages_distinct) == (3, 2)
+        assert (day.figures.records, day.figures.records_distinct) == (5, 3)
+
+    run_virtual(main())

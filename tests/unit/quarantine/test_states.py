@@ -1,0 +1,355 @@
+"""What is known of a fingerprint: counted once a batch, whoever counts, whatever is lost on the way."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.core.errors import ContendedError, TransientError
+from service.core.ports import Means
+from service.core.zones import Zone
+from service.quarantine.look import STATES_MAX, Look
+from service.quarantine.states import (
+    BATCHES_MAX,
+    EARLIEST,
+    SENTENCE_CHARS_MAX,
+    TRIES_MAX,
+    Failed,
+    Standing,
+    State,
+    States,
+    Told,
+)
+from tests.fakes.journal import Crash, Journal
+from tests.fakes.queue import EPOCH
+from tests.fakes.store import FakeStore
+from tests.fakes.time import InlineFanOut, InlineThreads, LoopClock, run_virtual
+from tests.unit.quarantine.turns import Turns, TurnStore
+
+ZONE = Zone.parse("errors", "s3://lake-errors/quarantine")
+ONE, OTHER = "0f2cf4b5a1c94d0e", "aaaabbbbccccdddd"
+SECOND = timedelta(seconds=1)
+
+
+def failed(fingerprint: str = ONE, count: int = 1, *, first: int = 0, last: int = 0) -> Failed:
+    moments = EPOCH + first * SECOND, EPOCH + last * SECOND
+    return Failed(fingerprint, "refine", "loans", "bad_type", "amount", "it holds no integer value", count, *moments)
+
+
+@dataclass
+class Kept:
+    """An errors zone, and processes at it."""
+
+    journal: Journal = field(default_factory=Journal)
+    turns: Turns = field(default_factory=Turns)
+    store: FakeStore = field(init=False)
+    states: States = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = FakeStore(self.journal)
+        self.states = States(ZONE, self.means())
+
+    def means(self, process: int | None = None) -> Means:
+        store = self.store if process is None else TurnStore(self.store, self.journal, self.turns, process)
+        return Means(store, InlineThreads(), InlineFanOut(), LoopClock(), lambda _: None)
+
+    async def one(self, fingerprint: str = ONE) -> State:
+        [state] = await self.states.read([fingerprint])
+        return state
+
+
+def run(main: Callable[[Kept], Coroutine[Any, Any, None]]) -> Kept:
+    kept = Kept()
+    run_virtual(main(kept))
+    return kept
+
+
+def test_a_batch_counts_once_however_often_it_is_handed_over() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(10)
+        await kept.states.count(
+            [failed(count=3, first=5, last=7), failed(OTHER), failed(count=4, first=2, last=6)], "b1"
+        )
+        await kept.states.count([failed(count=7)], "b1")
+        await kept.states.count([failed(count=2, first=9, last=9)], "b2")
+        state = await kept.one()
+        assert (state.failed, state.batches) == (9, ("b1", "b2"))
+        assert (state.first_failed_at, state.last_failed_at) == (EPOCH + 2 * SECOND, EPOCH + 9 * SECOND)
+        assert (await kept.one(OTHER)).failed == 1
+
+    kept = run(main)
+    assert sorted(kept.store.objects) == [ZONE.uri(f"fingerprints/{name}.json") for name in (ONE, OTHER)]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_letter_with_an_impossible_moment_is_counted_all_the_same(text: str) -> None:
+    async def main(kept: Kept) -> None:
+        at = datetime.fromisoformat(text)
+        await kept.states.count([replace(failed(), first=at, last=at)], "b1")
+        state = await kept.one()
+        assert EARLIEST <= state.first_failed_at <= state.last_failed_at <= EPOCH
+
+    run(main)
+
+
+def test_what_a_later_version_adds_is_no_damage() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed()], "b1")
+        state, uri = await kept.one(), kept.states.uri(ONE)
+        kept.store.objects[uri] = kept.store.objects[uri].replace(b'"v"', b'"later": 1, "v"')
+        assert await kept.one() == state
+
+    run(main)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([replace(failed(), sentence="x" * 5_000)], "b0")
+        for number in range(BATCHES_MAX + 3):
+            await kept.states.count([failed()], f"b{number}")
+        state = await kept.one()
+        assert len(state.batches) == BATCHES_MAX
+        assert state.batches[-1] == f"b{BATCHES_MAX + 2}"
+        assert len(state.sentence) == SENTENCE_CHARS_MAX
+
+    run(main)
+
+
+def test_two_processes_count_at_once_in_every_order() -> None:
+    """Each reads and replaces; who is late reads again. All orders of the first six calls are driven."""
+
+    async def main(order: tuple[int, ...], kept: Kept) -> None:
+        tasks = [
+            asyncio.ensure_future(States(ZONE, kept.means(process)).count([failed(count=10**process)], f"b{process}"))
+            for process in (0, 1)
+        ]
+        for wanted in order:
+            waiting = await kept.turns.waiting()
+            if waiting:
+                kept.turns.give(wanted if wanted in waiting else waiting[0])
+        await kept.turns.waiting()
+        kept.turns.free()
+        await asyncio.gather(*tasks)
+        assert (await kept.one()).failed == 11
+
+    for order in itertools.product((0, 1), repeat=6):
+        kept = Kept()
+        run_virtual(main(order, kept))
+
+
+def test_counting_can_be_repeated_after_a_crash_or_a_lost_answer_anywhere() -> None:
+    async def main(fault: BaseException, crash_at: int, kept: Kept) -> bool:
+        calls = itertools.count()
+
+        def strike(_: str) -> None:
+            if next(calls) == crash_at:
+                raise fault
+
+        both = [failed(count=5), failed(OTHER, count=6)]
+        await kept.states.count([failed(count=100)], "b0")
+        kept.journal.before = kept.journal.after = strike
+        try:
+            await kept.states.count(both, "b1")
+        except (Crash, TransientError):
+            await kept.states.count(both, "b1")
+        struck = next(calls) > crash_at
+        kept.journal.before = kept.journal.after = lambda _: None
+        assert ((await kept.one()).failed, (await kept.one(OTHER)).failed) == (105, 6)
+        return struck
+
+    for fault in (Crash(), TransientError("s3", "the answer was lost")):
+        struck = [run_virtual(main(fault, crash_at, Kept())) for crash_at in range(7)]
+        assert struck == [True] * 6 + [False], "both are read and replaced, with a fault before and after replacing"
+
+
+def test_who_is_always_too_late_says_so() -> None:
+    class Busy(FakeStore):
+        """Somebody else is always faster."""
+
+        numbers = itertools.count()
+
+        async def read(self, uri: str) -> tuple[bytes, str] | None:
+            found = await super().read(uri)
+            self.objects[uri] = f"{next(self.numbers)}".encode()
+            return found
+
+    async def main(kept: Kept) -> None:
+        with pytest.raises(ContendedError, match=f"{TRIES_MAX} times"):
+            await States(ZONE, replace(kept.means(), store=Busy(Journal()))).count([failed()], "b1")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"v": 1', b'"v": 2'),
+        (b'"open"', b'"gone"'),
+        (b'"failed": 1', b'"failed": Infinity'),
+        (b"+00:00", b""),
+        (b'"2026-01-01T00:00:00+00:00"', b'"0001-01-01T00:00:00+14:00"'),
+        (b'"2026-01-01T00:00:00+00:00"', b"7"),
+        (b'"batches"', b'"badges"'),
+    ],
+)
+def test_a_damaged_object_begins_anew(before: bytes, after: bytes) -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed()], "b0")
+        body = kept.store.objects[kept.states.uri(ONE)]
+        assert before in body
+        await _begins_anew(kept, body.replace(before, after))
+
+    run(main)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"7", b"{}", b'{"v": 1}', b"\xff", b"[" * 100_000])
+def test_what_is_no_state_at_all_begins_anew(body: bytes) -> None:
+    async def main(kept: Kept) -> None:
+        await _begins_anew(kept, body)
+
+    run(main)
+
+
+async def _begins_anew(kept: Kept, body: bytes) -> None:
+    kept.store.objects[kept.states.uri(ONE)] = body
+    assert await kept.states.read([ONE]) == []
+    await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
+    assert not await kept.states.mark(ONE, "resolved", failed=0)
+    assert kept.store.objects[kept.states.uri(ONE)] == body
+    await kept.states.count([failed(count=2)], "b1")
+    assert (await kept.one()).failed == 2
+
+
+def test_an_object_under_another_ones_name_is_nobodys() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed()], "b1")
+        kept.store.objects[kept.states.uri(OTHER)] = kept.store.objects[kept.states.uri(ONE)]
+        assert [state.fingerprint for state in await kept.states.read([ONE, OTHER])] == [ONE]
+
+    run(main)
+
+
+MOMENTS = st.integers(0, 10**6).map(lambda number: EPOCH + timedelta(microseconds=number * 77_777))
+
+
+@given(
+    st.builds(
+        State,
+        fingerprint=st.just(ONE),
+        layer=st.sampled_from(["land", "refine", "load"]),
+        dataset=st.text(max_size=9),
+        code=st.text(max_size=9),
+        field=st.none() | st.text(max_size=9),
+        sentence=st.text(max_size=9),
+        first_failed_at=MOMENTS,
+        last_failed_at=MOMENTS,
+        failed=st.integers(0),
+        batches=st.lists(st.text(max_size=9)).map(tuple),
+        untold_since=st.none() | MOMENTS,
+        state=st.sampled_from(["open", "reprocessed", "resolved", "parked"]),
+        mailed=st.integers(0),
+        mailed_at=st.none() | MOMENTS,
+        mailed_resolved=st.none() | st.booleans(),
+    )
+)
+@settings(deadline=None, derandomize=True)
+def test_a_state_survives_its_object(state: State) -> None:
+    assert State.from_json(state.to_json()) == state
+
+
+def test_it_is_resolved_only_if_it_has_not_failed_since() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed(count=5)], "b1")
+        await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
+        assert (await kept.one()).news is None
+        await kept.states.count([failed()], "b2")
+        assert not await kept.states.mark(ONE, "resolved", failed=5)
+        assert (await kept.one()).state == "open"
+        assert await kept.states.mark(ONE, "resolved", failed=6)
+        assert (await kept.one()).news == "resolved"
+        await kept.states.told([Told(ONE, 6, resolved=True)], EPOCH + SECOND)
+        assert (await kept.one()).news is None
+        assert await kept.states.mark(ONE, "resolved", failed=6)
+        assert (await kept.one()).news is None, "marking it again is no news"
+        await kept.states.count([failed()], "b3")
+        state = await kept.one()
+        assert (state.state, state.news) == ("open", "new"), "it is back"
+
+    run(main)
+
+
+@pytest.mark.parametrize("standing", ["reprocessed", "parked", "open"])
+def test_only_resolving_is_news(standing: Standing) -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed(count=5)], "b1")
+        await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
+        await kept.states.mark(ONE, "resolved", failed=5)
+        await kept.states.mark(ONE, standing, failed=5)
+        assert ((await kept.one()).state, (await kept.one()).news) == (standing, None)
+        await kept.states.count([failed()], "b2")
+        assert ((await kept.one()).state, (await kept.one()).news) == ("open", "more")
+
+    run(main)
+
+
+def test_what_failed_while_a_mail_went_out_is_still_to_be_told() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed(count=5)], "b1")
+        await kept.states.count([failed(count=2)], "b2")
+        for _ in range(2):
+            await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH + SECOND)
+            state = await kept.one()
+            assert (state.news, state.mailed, state.mailed_at) == ("more", 5, EPOCH + SECOND)
+        await kept.states.told([Told(ONE, 1, resolved=False)], EPOCH)
+        assert await kept.one() == state, "an older mail that is written down late changes nothing"
+        await kept.states.told([Told(ONE, 7, resolved=False)], EPOCH + 2 * SECOND)
+        assert (await kept.one()).news is None
+
+    run(main)
+
+
+def test_a_look_reads_only_what_changed_and_misses_nothing_of_the_same_second() -> None:
+    async def main(kept: Kept) -> None:
+        read: list[str] = []
+        kept.journal.before = lambda effect: read.append(effect) if effect.startswith("read") else None
+        look = Look(ZONE, kept.states, kept.means())
+        await kept.states.count([failed(), failed(OTHER)], "b0")
+        kept.store.objects[ZONE.uri("fingerprints/_mailbox.json")] = b"{}"
+        assert {state.failed for state in await look.states()} == {1}
+        await kept.states.count([failed()], "b1")
+        kept.store.objects[kept.states.uri(OTHER)] = kept.store.objects[kept.states.uri(OTHER)].replace(b"b0", b"b2")
+        found = {state.fingerprint: state for state in await look.states()}
+        assert (found[ONE].failed, found[OTHER].batches) == (2, ("b2",))
+        await asyncio.sleep(100)
+        await look.states()
+        read.clear()
+        assert len(await look.states()) == 2
+        assert read == []
+        await kept.states.count([failed()], "b3")
+        read.clear()
+        assert sorted(state.failed for state in await look.states()) == [1, 3]
+        assert len(read) == 1
+
+    run(main)
+
+
+def test_a_look_is_bounded_and_sees_what_changed_last() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed()], "b0")
+        uri, first_of_all, kept.store.keys_a_page_max = kept.states.uri(ONE), "0" * 16, 3_000
+        for number in range(STATES_MAX + 5):
+            name = f"{number:016x}"
+            kept.store.objects[kept.states.uri(name)] = kept.store.objects[uri].replace(ONE.encode(), name.encode())
+        await asyncio.sleep(5)
+        await kept.states.count([failed(first_of_all)], "b1")
+        found = await Look(ZONE, kept.states, kept.means()).states()
+        assert len(found) == STATES_MAX
+        assert first_of_all in {state.fingerprint for state in found}
+
+    run(main)
