@@ -89,6 +89,7 @@ Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")]
 SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$")]
 ClusterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$")]
 WorkgroupName = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,64}$")]
 ZoneUri = Annotated[str, AfterValidator(_zone)]
 SecretKey = Annotated[SecretStr, AfterValidator(_key)]
@@ -112,6 +113,8 @@ class Settings(BaseSettings):
     records_dead_queue: str = "acequia-records-dlq"
     refine_dead_queue: str = "acequia-refine-dlq"
     load_dead_queue: str = "acequia-load-dlq"
+    reprocess_queue: str = "acequia-reprocess"
+    alerts_topic_arn: TopicArn | None = None
     records_dataset_default: Annotated[str | None, AfterValidator(_dataset)] = None
 
     raw_zone: ZoneUri
@@ -147,6 +150,12 @@ class Settings(BaseSettings):
     refine_rejected_max: Items = 1_000
     load_rejected_max: Items = 20
     rejected_pause_seconds: Annotated[float, Field(ge=1, le=900)] = 300
+    quarantine_batch_letters_max: Items = 1_000
+    quarantine_batch_bytes_max: Bytes = 32 * Mebibytes
+    quarantine_batch_seconds_max: Seconds = 60
+    mail_repeat_seconds: Annotated[float, Field(ge=60, le=86_400)] = 900
+    mails_hour_max: Annotated[int, Field(ge=1, le=1_000)] = 20
+    reprocess_attempts_max: Annotated[int, Field(ge=1, le=100)] = 3
     visibility_seconds: Annotated[int, Field(ge=30, le=43_200)] = 600
 
     poll_seconds: Annotated[int, Field(ge=1, le=20)] = 10
@@ -188,7 +197,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _relations(self) -> "Settings":
         load_waits = max(self.load_batch_seconds_max, self.load_copy_interval_seconds)
-        oldest = max(self.land_batch_seconds_max, self.refine_batch_seconds_max, load_waits)
+        oldest = max(
+            self.land_batch_seconds_max, self.refine_batch_seconds_max, load_waits, self.quarantine_batch_seconds_max
+        )
         needed = oldest + self.poll_seconds + LANDING_SECONDS
         if self.visibility_seconds < needed:
             raise ValueError(

@@ -1,0 +1,1 @@
+"""The verbs of the command line that an operator runs on demand, one file each."""

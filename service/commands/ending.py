@@ -1,0 +1,48 @@
+"""How a command ends: with an exit code, and one line for what an operator has to set right.
+
+0 done, 1 it found differences or could not do all of it, 2 something to set right, 130 interrupted.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import typer
+
+from service.core.errors import RejectedError, SetupError, TransientError
+from service.runtime import EXIT_INTERRUPTED, EXIT_SETUP
+from service.settings import Settings
+from service.upkeep.tools import Tools
+
+Opening = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+"""Opens the clients for the length of a command."""
+
+
+def end(work: Callable[[], Coroutine[Any, Any, int]], *, stopped: Callable[[], str]) -> None:
+    """Run it, and exit with its code. `stopped` says how to go on after Ctrl-C, or when a dependency was down."""
+    code = EXIT_SETUP
+    try:
+        code = asyncio.run(work())
+    except* TransientError as down:
+        _complain(down)
+        typer.echo(stopped(), err=True)
+    except* (SetupError, RejectedError) as wrong:
+        _complain(wrong)
+    except* KeyboardInterrupt:
+        typer.echo(stopped(), err=True)
+        code = EXIT_INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _complain(wrong: BaseExceptionGroup[Exception]) -> None:
+    for one in _leaves(wrong):
+        typer.echo(f"acequia: {one}", err=True)
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one

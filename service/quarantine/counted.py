@@ -1,0 +1,37 @@
+"""What a batch of failures adds to the count of each fingerprint."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from service.quarantine.arrivals import Failure
+from service.quarantine.states import Failed
+
+
+def failed_of(failures: Sequence[Failure], counts: Mapping[str, int]) -> list[tuple[str, Failed]]:
+    """What is counted of each fingerprint, with an id that tells the same letters again, also out of another batch.
+
+    A message that was sent back and failed once more has the same `error_id`, and is counted again: as another attempt.
+    """
+    alike: dict[str, list[Failure]] = {}
+    for failure in failures:
+        alike.setdefault(failure.fingerprint, []).append(failure)
+    return [(_count_id(same), _failed(name, same, counts[name])) for name, same in alike.items()]
+
+
+def _count_id(same: Sequence[Failure]) -> str:
+    facts = sorted({f"{failure.error_id} {failure.attempts} {failure.round_id}" for failure in same})
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _failed(fingerprint: str, same: Sequence[Failure], count: int) -> Failed:
+    return Failed(
+        fingerprint=fingerprint,
+        layer=same[0].layer,
+        dataset=same[0].dataset,
+        code=same[0].code,
+        field=same[0].field,
+        sentence=same[0].sentence,
+        count=count,
+        first=min(failure.first_failed_at for failure in same),
+        last=max(failure.last_failed_at for failure in same),
+    )

@@ -1,0 +1,139 @@
+"""What became of what was sent back: of each item, whether it is in a committed file, failed again, or is on its way.
+
+A failure that was seen only later, because its dead letter was still on its way, is not hidden by a verdict made too
+early: its row is younger than the one that says `resolved` (`restate.py`).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from service.core.dead_letter import Place
+from service.quarantine.reprocess.rounds import Awaited, Round, SentItem
+from service.quarantine.reprocess.table import ErrorRow, ErrorTable, naive, utc
+
+Fate = Literal["passed", "failed", "waiting"]
+SKEW = timedelta(minutes=5)
+"""By so much clocks may differ."""
+Committed = Callable[[Awaited], bool]
+
+_AGAIN = """
+SELECT error_id, layer, raw_file, row_index, record_index, message_id FROM error_rows
+WHERE round_id = $round_id AND state = 'open'
+"""
+_LEFT = """
+SELECT error_id, regexp_extract(raw_file, '([^/]+)[.]parquet$', 1) AS batch, row_index, message_id FROM latest
+WHERE raw_file IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
+  AND batch IN (SELECT unnest($batches::VARCHAR[]))
+"""
+_KNOWN = """
+SELECT error_id, fingerprint, state, _raw_file, last_failed_at FROM latest
+WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An error row as it is now."""
+
+    fingerprint: str
+    state: str
+    row: ErrorRow
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the error rows say about a round. `again` are failures of it; `left` are failures of records that a message
+    or a whole file gave when it was sent: they wait for a round of their own, and what gave them waits with them.
+    """
+
+    known: dict[str, Known] = field(default_factory=dict)
+    again_ids: set[str] = field(default_factory=set)
+    again_places: set[tuple[str, Place]] = field(default_factory=set)
+    again_messages: set[tuple[str, str]] = field(default_factory=set)
+    left_messages: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    left_rows: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    left_batches: set[str] = field(default_factory=set)
+
+
+def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str], table: ErrorTable) -> Facts:
+    """Ask the rows. Work for a thread."""
+    facts = Facts()
+    for error_id, layer, raw_file, row, index, message_id in table.ask(_AGAIN, round_id=round_.round_id):
+        facts.again_ids.add(error_id)
+        if raw_file is not None:
+            facts.again_places.add((raw_file, (row, index)))
+        elif message_id is not None:
+            facts.again_messages.add((layer, message_id))
+    since = naive(round_.began_at - SKEW)
+    for error_id, batch, row, message_id in table.ask(_LEFT, since=since, batches=sorted(batches)):
+        facts.left_messages.setdefault((batch, message_id), set()).add(error_id)
+        facts.left_rows.setdefault((batch, row), set()).add(error_id)
+        facts.left_batches.add(batch)
+    ids = [error_id for item in items for error_id in item.error_ids]
+    for error_id, fingerprint, state, file, failed_at in table.ask(_KNOWN, error_ids=ids):
+        facts.known[error_id] = Known(fingerprint, state, ErrorRow(error_id, file, utc(failed_at)))
+    return facts
+
+
+def fate_of(item: SentItem, facts: Facts, awaited: Sequence[Awaited], committed: Committed) -> Fate:
+    """What became of one item; `awaited` is what it waits for, by its own word or by land's marks."""
+    if _failed(item, facts):
+        return "failed"
+    found = [committed(one) for one in awaited]
+    there = any(found) if item.layer == "land" else all(found) and bool(found)
+    return "passed" if there and not _left(item, facts, awaited) else "waiting"
+
+
+def waits_for(item: SentItem, landed: Mapping[str, Sequence[Awaited]]) -> Sequence[Awaited]:
+    """A message of the records queue came to wherever one of its error ids was landed."""
+    if item.layer != "land":
+        return item.awaited
+    return [one for error_id in item.error_ids for one in landed.get(error_id, ())]
+
+
+def settled_now(items: Iterable[SentItem], facts: Facts) -> list[ErrorRow]:
+    """The error rows of these that do not say `resolved` yet."""
+    known = (facts.known.get(error_id) for item in items for error_id in item.error_ids)
+    rows = {one.row.error_id: one.row for one in known if one is not None and one.state != "resolved"}
+    return [*rows.values()]
+
+
+def _failed(item: SentItem, facts: Facts) -> bool:
+    """In this round, or since: a row that is open again is nobody's to settle."""
+    if any(one in facts.again_ids or _is_open(facts.known.get(one)) for one in item.error_ids):
+        return True
+    if item.raw_file is not None:
+        assert item.row_index is not None, "records have places"
+        assert item.record_index is not None, "records have places"
+        return (item.raw_file, (item.row_index, item.record_index)) in facts.again_places
+    return item.origin is not None and (item.layer, item.origin) in facts.again_messages
+
+
+def _is_open(known: Known | None) -> bool:
+    return known is not None and known.state == "open"
+
+
+def _left(item: SentItem, facts: Facts, awaited: Sequence[Awaited]) -> bool:
+    own = set(item.error_ids)
+    if item.layer == "land":
+        left = [facts.left_messages.get((one.batch_id, item.origin or ""), set()) for one in awaited]
+    elif item.whole:
+        left = [facts.left_rows.get((one.batch_id, item.row_index or 0), set()) for one in awaited]
+    elif item.raw_file is None and item.layer == "refine":
+        return any(one.batch_id in facts.left_batches for one in awaited)
+    else:
+        return False
+    return any(ids - own for ids in left)
+
+
+def moment_seen(awaited: Iterable[Awaited], seen: Mapping[Awaited, float]) -> float | None:
+    """Since when all of these are known to be committed; None where one is not."""
+    moments = [seen.get(one) for one in awaited]
+    return None if None in moments else max((one for one in moments if one is not None), default=None)
+
+
+def days_old(round_: Round, now: datetime) -> float:
+    """The round's age."""
+    return (now - round_.began_at).total_seconds() / 86_400

@@ -1,0 +1,114 @@
+"""What goes back: a message as it was, with a mark, or a notice about records of a raw file.
+
+A parcel is one message for the queue on which its items failed. What cannot be sent is told, with the reason.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from service.core.dead_letter import PLACES_MAX, Place
+from service.core.errors import RejectedError
+from service.core.marks import Mark, origin_of
+from service.core.model import Original, Outgoing
+from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
+from service.core.send_back import send_back
+from service.quarantine.reprocess.rehearse import OriginalsReader
+from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
+from service.quarantine.reprocess.table import Item
+from service.quarantine.reprocess.tools import NoticeOf
+
+T = TypeVar("T")
+GONE = "its original is gone from the errors zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message to send, and the items that it is about, each with what a round keeps of it."""
+
+    layer: str
+    outgoing: Outgoing
+    items: Sequence[tuple[Item, SentItem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Items that cannot be sent."""
+
+    items: Sequence[Item]
+    why: str
+
+
+class Parcels:
+    """Makes them, for one round."""
+
+    def __init__(self, round_id: str, originals: OriginalsReader, notice_of: NoticeOf) -> None:
+        self._round_id = round_id
+        self._originals = originals
+        self._notice_of = notice_of
+
+    async def of(self, items: Sequence[Item]) -> AsyncIterator[Parcel | Refused]:
+        """All of them; an original or a raw file's footer is in memory at a time."""
+        by_file: dict[tuple[str, str, int], list[Item]] = {}
+        for item in items:
+            if item.raw_file is not None:
+                by_file.setdefault((item.raw_file, item.dataset, item.tried), []).append(item)
+        for (raw_file, dataset, tried), same in by_file.items():
+            for some in _slices(same, PLACES_MAX):
+                yield await self._records(raw_file, dataset, tried, some)
+        async for item, specimen in self._originals.of(item for item in items if item.raw_file is None):
+            yield Refused([item], GONE) if specimen is None else self._message(item, specimen.original)
+
+    async def _records(self, raw_file: str, dataset: str, tried: int, items: Sequence[Item]) -> Parcel | Refused:
+        try:
+            notice = await self._notice_of(dataset, raw_file)
+        except RejectedError as wrong:
+            return Refused(items, wrong.sentence)
+        places = [_place(item) for item in items]
+        rows = tuple(dict.fromkeys(places))
+        told = replace(notice, rows=rows, attempt=tried, round_id=self._round_id)
+        awaited = [Awaited(dataset, notice.batch_id)]
+        sent = [
+            (item, sent_item(item, whole=index == WHOLE_MESSAGE, awaited=awaited))
+            for item, (_, index) in zip(items, places, strict=True)
+        ]
+        return Parcel("refine", Outgoing(told.to_json()), sent)
+
+    def _message(self, item: Item, original: Original) -> Parcel | Refused:
+        origin = origin_of(original)
+        try:
+            outgoing = send_back(original, Mark(item.error_id, origin, item.tried, self._round_id), item.dataset)
+        except RejectedError as wrong:
+            return Refused([item], wrong.sentence)
+        sent = sent_item(item, awaited=[*_awaited(item.layer, original.body)], origin=origin)
+        return Parcel(item.layer, outgoing, [(item, sent)])
+
+
+def _place(item: Item) -> Place:
+    assert item.row_index is not None, "records have places"
+    assert item.record_index is not None, "records have places"
+    [place] = rows_to_replay(item.code, item.field, [(item.row_index, item.record_index)])
+    return place
+
+
+def _awaited(layer: str, body: str) -> Iterator[Awaited]:
+    """What a notice brings when it passes; nobody can tell of what is no notice."""
+    if layer == "land":
+        return
+    try:
+        notice = FileNotice.from_json(body)
+    except RejectedError:
+        return
+    if layer == "load":
+        yield Awaited(notice.dataset, notice.batch_id, tuple(file.uri for file in notice.files))
+    else:
+        yield from (Awaited(notice.dataset, batch_of(file.uri)) for file in notice.files)
+
+
+def batch_of(uri: str) -> str:
+    """The landed batch that a raw file is."""
+    return uri.rpartition("/")[2].partition(".")[0]
+
+
+def _slices(whole: Sequence[T], most: int) -> Iterable[Sequence[T]]:
+    return (whole[start : start + most] for start in range(0, len(whole), most))

@@ -1,0 +1,173 @@
+"""What would become of the chosen under the definitions of now: the layers' own code judges it, nothing is sent.
+
+Only the errors zone is read, one file of originals at a time.
+"""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.core.dead_letter import Place, read_original
+from service.core.errors import Code
+from service.core.model import Attribute, Original
+from service.core.ports import Means
+from service.core.zones import Zone
+from service.quarantine.arrivals import ORIGINALS
+from service.quarantine.originals import SCHEMA
+from service.quarantine.reprocess.table import Item
+
+SPECIMENS_MAX = 10_000
+"""So many are judged at a time, of one layer and dataset."""
+SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """A chosen failure with its original. `body` is the message's, or the record's text where `place` is set; where
+    such a record's message cannot be opened, the message's whole body. `message_id` is the id with which it first came.
+    """
+
+    error_id: str
+    original: Original
+    raw_file: str | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why it would fail again; the sentence holds no value of the record."""
+
+    code: Code
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A fault for each specimen, None where it would pass; and the `_record_id`s of all records that would pass."""
+
+    faults: Sequence[Fault | None]
+    record_ids: Sequence[str] = ()
+
+
+Rehearse = Callable[[str, str, Sequence[Specimen]], Awaitable[Rehearsed]]
+"""What a layer would make of these now: the layer on whose queue they failed, their dataset (maybe empty), and them."""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read."""
+
+    passing: int = 0
+    unknown: int = 0
+    failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By dataset, code and sentence."""
+    record_ids: dict[str, set[str]] = field(default_factory=dict)
+    """Of what would pass, by dataset."""
+
+    @property
+    def chosen(self) -> int:
+        """All of them."""
+        return self.passing + self.unknown + self.failing.total()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether most would fail again."""
+        return 2 * self.failing.total() > self.chosen
+
+    def add(self, dataset: str, rehearsed: Rehearsed) -> None:
+        """Take what was judged together."""
+        faults = [fault for fault in rehearsed.faults if fault is not None]
+        self.failing.update((dataset, fault.code, fault.sentence) for fault in faults)
+        self.passing += len(rehearsed.faults) - len(faults)
+        self.record_ids.setdefault(dataset, set()).update(rehearsed.record_ids)
+
+
+class OriginalsReader:
+    """Reads what failed, byte for byte."""
+
+    def __init__(self, zone: Zone, means: Means) -> None:
+        self._zone = zone
+        self._means = means
+
+    async def of(self, items: Iterable[Item]) -> AsyncIterator[tuple[Item, Specimen | None]]:
+        """Each with its original; None where that is gone. Beside each other should be what lies in one object."""
+        for uri, same in groupby(items, key=lambda item: item.original_uri):
+            some = [*same]
+            found = await self._read(uri, some)
+            for item in some:
+                yield item, found.get(item.error_id)
+
+    async def _read(self, uri: str | None, items: Sequence[Item]) -> dict[str, Specimen]:
+        if uri is None or not self._zone.holds(uri) or not uri.startswith(self._zone.uri(ORIGINALS)):
+            return {}
+        read = await self._means.store.read(uri)
+        if read is None:
+            return {}
+        return await self._means.threads.run(_single if uri.endswith(".json") else _of_batch, read[0], items)
+
+
+async def forecast(
+    items: Sequence[Item], originals: OriginalsReader, rehearse: Rehearse, progress: Callable[[int], None]
+) -> Forecast:
+    """Judge all of them; `progress` is told how many more are judged."""
+    found = Forecast()
+    pile: list[Specimen] = []
+    kind, size = ("", ""), 0
+
+    async def judge() -> None:
+        nonlocal size
+        if pile:
+            found.add(kind[1], await rehearse(*kind, [*pile]))
+            progress(len(pile))
+        pile.clear()
+        size = 0
+
+    async for item, specimen in originals.of(items):
+        if specimen is None:
+            found.unknown += 1
+            progress(1)
+            continue
+        if (item.layer, item.dataset) != kind or len(pile) >= SPECIMENS_MAX or size >= SPECIMEN_BYTES_MAX:
+            await judge()
+            kind = item.layer, item.dataset
+        pile.append(specimen)
+        size += len(specimen.original.body)
+    await judge()
+    return found
+
+
+def _single(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
+    """An original that lies alone, because it was too large for its letter."""
+    try:
+        original = read_original(body)
+    except (ValueError, TypeError, KeyError):
+        return {}
+    return {item.error_id: Specimen(item.error_id, original) for item in items}
+
+
+def _of_batch(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
+    """Those of a batch of dead letters. Work for a thread."""
+    try:
+        rows = pq.read_table(pa.BufferReader(body), schema=SCHEMA)
+    except (pa.ArrowException, OSError):
+        return {}
+    wanted = pc.is_in(rows.column("error_id"), value_set=pa.array([item.error_id for item in items], pa.string()))
+    found = (_specimen(row) for row in rows.filter(wanted).to_pylist())
+    return {specimen.error_id: specimen for specimen in found}
+
+
+def _specimen(row: dict[str, Any]) -> Specimen:
+    attributes = {name: Attribute.from_json(value) for name, value in json.loads(row["attributes"] or "{}").items()}
+    sent_at = row["sent_at"] or _LONG_AGO
+    original = Original(row["message_id"] or "", sent_at, attributes, row["body"].decode("utf-8", "surrogatepass"))
+    place = None if row["raw_file"] is None else (row["row_index"], row["record_index"])
+    return Specimen(row["error_id"], original, row["raw_file"], place)

@@ -1,0 +1,271 @@
+"""The error rows of some days, read from the errors zone alone, and what can be asked of them.
+
+All rows of these days are in memory at once, without their previews: texts that many rows share are kept once, so a row
+takes some 150 bytes. Days are those of the first failure, by which the files lie.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.core.errors import RejectedError
+from service.core.errors_dataset import ERRORS
+from service.core.ports import Means
+from service.core.zones import Zone, refined_place
+from service.quarantine.rows import SCHEMA
+
+WORDS = [
+    "fingerprint", "layer", "dataset", "code", "sentence", "field", "raw_file", "original_uri", "state", "round_id",
+    "_raw_file",
+]  # fmt: skip
+"""Texts that many rows share."""
+COLUMNS = [name for name in SCHEMA.names if name not in ("preview", "size_bytes", "_record_id", "_received_at")]
+_SHARED = pa.dictionary(pa.int32(), pa.string())
+_SCHEMA = pa.schema([(name, _SHARED if name in WORDS else SCHEMA.field(name).type) for name in COLUMNS])
+FILES_AT_A_TIME = 64
+DAYS_MAX = 400
+MEMORY = "1GB"
+
+_LATEST = """
+CREATE TEMP VIEW latest AS
+SELECT * REPLACE (min(first_failed_at) OVER same AS first_failed_at, max(attempts) OVER same AS attempts),
+  CASE
+    WHEN raw_file IS NOT NULL THEN concat(raw_file, ' ', row_index, ' ', record_index)
+    WHEN message_id IS NOT NULL THEN concat(layer, ' ', message_id)
+    ELSE error_id
+  END AS thing
+FROM error_rows
+WINDOW same AS (PARTITION BY error_id)
+QUALIFY row_number() OVER (PARTITION BY error_id ORDER BY updated_at DESC, state = 'open') = 1
+"""
+_GROUPS = """
+SELECT fingerprint, any_value(layer), coalesce(any_value(dataset), ''), any_value(code), any_value(field),
+  arg_max(sentence, last_failed_at), count(*), count(*) FILTER (state = 'open'),
+  count(*) FILTER (state = 'reprocessed'), count(*) FILTER (state = 'resolved'), count(*) FILTER (state = 'parked'),
+  min(first_failed_at), max(last_failed_at)
+FROM latest
+WHERE fingerprint = coalesce($fingerprint, fingerprint) AND layer = coalesce($layer, layer)
+  AND coalesce(dataset, '') = coalesce($dataset, dataset, '') AND code = coalesce($code, code)
+  AND last_failed_at BETWEEN $since AND $until
+GROUP BY fingerprint
+ORDER BY 8 DESC, 7 DESC, fingerprint
+"""
+_ITEMS = """
+WITH things AS (
+  SELECT thing, max(attempts) AS tried,
+    list({'error_id': error_id, 'file': _raw_file, 'failed_at': last_failed_at} ORDER BY error_id)
+      FILTER (state <> 'resolved') AS error_rows
+  FROM latest GROUP BY thing
+)
+SELECT error_id, fingerprint, layer, coalesce(dataset, ''), code, field, raw_file, row_index, record_index, message_id,
+  things.tried, original_uri, first_failed_at, error_rows
+FROM latest JOIN things USING (thing)
+WHERE fingerprint = coalesce($fingerprint, fingerprint) AND layer = coalesce($layer, layer)
+  AND coalesce(dataset, '') = coalesce($dataset, dataset, '') AND code = coalesce($code, code)
+  AND last_failed_at BETWEEN $since AND $until
+  AND (state = 'open' OR state = 'parked' AND $parked)
+  AND tried BETWEEN $tried_min AND $tried_max
+QUALIFY row_number() OVER (PARTITION BY thing ORDER BY last_failed_at DESC, error_id) = 1
+ORDER BY layer, original_uri, _raw_file, raw_file, row_index, record_index, error_id
+LIMIT $limit
+"""
+_EXAMPLES = """
+SELECT error_id, state, attempts, _raw_file, raw_file, row_index, record_index, message_id, original_uri, field,
+  sentence
+FROM latest
+WHERE fingerprint = $fingerprint
+ORDER BY state = 'resolved', last_failed_at DESC, error_id
+LIMIT $limit
+"""
+ATTEMPTS_CEILING = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which failures are meant: None for any. Moments are UTC, of the last failure; at most `limit` records."""
+
+    since: datetime
+    until: datetime
+    limit: int = 100_000
+    fingerprint: str | None = None
+    layer: str | None = None
+    dataset: str | None = None
+    code: str | None = None
+    parked: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """For the questions below."""
+        wanted = {name: getattr(self, name) for name in ("fingerprint", "layer", "dataset", "code")}
+        return {**wanted, "since": naive(self.since), "until": naive(self.until)}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A fingerprint, and how many of its records stand where. Moments are UTC."""
+
+    fingerprint: str
+    layer: str
+    dataset: str
+    code: str
+    field: str | None
+    sentence: str
+    records: int
+    open: int
+    reprocessed: int
+    resolved: int
+    parked: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """An error row: which one, in which file its latest version lies, and when it failed last, UTC."""
+
+    error_id: str
+    file: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What can be sent back as one: a record by its place in a raw file, or a message that failed whole.
+
+    The facts are those of its latest failure that was chosen; `tried` is how often it was tried over all rounds, under
+    whichever code it failed, and `rows` are all of its error rows that are not resolved.
+    """
+
+    error_id: str
+    fingerprint: str
+    layer: str
+    dataset: str
+    code: str
+    field: str | None
+    raw_file: str | None
+    row_index: int | None
+    record_index: int | None
+    message_id: str | None
+    tried: int
+    original_uri: str | None
+    first_failed_at: datetime
+    rows: tuple[ErrorRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A failed record for people to look at: where it lies, and its error row's file."""
+
+    error_id: str
+    state: str
+    attempts: int
+    file: str
+    raw_file: str | None
+    row_index: int | None
+    record_index: int | None
+    message_id: str | None
+    original_uri: str | None
+    field: str | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """All versions of the rows. `unreadable` are files that nobody can read. Every method is work for a thread."""
+
+    rows: pa.Table
+    unreadable: Sequence[str] = field(default=())
+
+    def groups(self, choice: Choice) -> list[Group]:
+        """By fingerprint, those with most open records first."""
+        return [Group(*row[:-2], *map(utc, row[-2:])) for row in self._ask(_GROUPS, choice.parameters)]
+
+    def items(self, choice: Choice, *, tried_min: int = 0, tried_max: int = ATTEMPTS_CEILING) -> list[Item]:
+        """What is open of the choice, where asked for also what is parked; by original, so that each is read once."""
+        bounds = {"tried_min": tried_min, "tried_max": tried_max, "parked": choice.parked, "limit": choice.limit}
+        return [_item(row) for row in self._ask(_ITEMS, choice.parameters | bounds)]
+
+    def examples(self, fingerprint: str, limit: int) -> list[Example]:
+        """A few failures of that kind, the latest that are not resolved first."""
+        return [Example(*row) for row in self._ask(_EXAMPLES, {"fingerprint": fingerprint, "limit": limit})]
+
+    def ask(self, question: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The answer to SQL about `error_rows` (all versions) and `latest` (of each failure the latest)."""
+        return self._ask(question, parameters)
+
+    def _ask(self, question: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "memory_limit": MEMORY,
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=config) as database:
+            database.execute("SET lock_configuration = true")
+            database.register("error_rows", self.rows)
+            database.execute(_LATEST)
+            return database.execute(question, parameters).fetchall()
+
+
+async def read_table(zone: Zone, means: Means, since: date) -> ErrorTable:
+    """Every error row of that day and later. Files that are removed meanwhile are left out."""
+    pieces, unreadable = [_SCHEMA.empty_table()], []
+    uris = [uri async for uri in _files(zone, means, since)]
+    for start in range(0, len(uris), FILES_AT_A_TIME):
+        some = uris[start : start + FILES_AT_A_TIME]
+        found = await means.fan_out.run(means.store.read(uri) for uri in some)
+        for uri, read in zip(some, found, strict=True):
+            rows = None if read is None else await means.threads.run(_read, read[0])
+            if rows is not None:
+                pieces.append(rows)
+            elif read is not None:
+                unreadable.append(uri)
+    rows = await means.threads.run(lambda: pa.concat_tables(pieces))
+    return ErrorTable(rows, unreadable)
+
+
+async def _files(zone: Zone, means: Means, since: date) -> AsyncIterator[str]:
+    last = means.clock.now().date() + timedelta(days=2)
+    for number in range(max(0, (last - since).days) + 1):
+        prefix = zone.uri(f"{ERRORS.name}/dt={since + timedelta(days=number)}/")
+        async for page in means.store.pages(prefix):
+            for listed in page:
+                if _ours(zone, listed.uri):
+                    yield listed.uri
+
+
+def _ours(zone: Zone, uri: str) -> bool:
+    try:
+        return refined_place(zone, uri).dataset == ERRORS.name
+    except RejectedError:
+        return False
+
+
+def _read(body: bytes) -> pa.Table | None:
+    try:
+        rows = pq.read_table(pa.BufferReader(body), columns=COLUMNS, read_dictionary=WORDS)
+        return rows.select(COLUMNS).cast(_SCHEMA)
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        return None
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    *facts, first_failed_at, rows = row
+    found = [ErrorRow(one["error_id"], one["file"], utc(one["failed_at"])) for one in rows]
+    return Item(*facts, utc(first_failed_at), tuple(found))
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment as files hold it, with its zone."""
+    return moment.replace(tzinfo=UTC)
+
+
+def naive(moment: datetime) -> datetime:
+    """A moment as files hold it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,1 @@
+"""On demand, by an operator: raw files refined again, and the proof that everything adds up."""
