@@ -81,7 +81,8 @@ def _land(parts: Parts, raw: Zone) -> Land:
             f"ACEQUIA_RECORDS_DATASET_DEFAULT holds {source.default_dataset!r}: "
             f"{settings.datasets_directory} defines {', '.join(sorted(source.datasets))}"
         )
-    return Land(source, raw=raw, refine_queue=parts.queues[settings.refine_queue], means=parts.means)
+    errors = Zone.parse("errors", settings.errors_zone)
+    return Land(source, raw=raw, errors=errors, refine_queue=parts.queues[settings.refine_queue], means=parts.means)
 
 
 def _refine(parts: Parts, raw: Zone, refined: Zone) -> Refine:
@@ -114,6 +115,7 @@ def _load(parts: Parts, raw: Zone, refined: Zone) -> Load:
     return Load(
         parts.datasets,
         zones=(raw, refined),
+        errors=Zone.parse("errors", parts.settings.errors_zone),
         loading=loading,
         tolerance=_tolerance(parts, "load", parts.settings.load_rejected_max),
         means=parts.means,
