@@ -49,6 +49,15 @@ def utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a queue handed us. `receipt` is ours for this receive only; `sent_at` and `received_at` are UTC."""
@@ -60,6 +69,17 @@ class Message:
     received_at: datetime
     receive_count: int
     receipt: str
+
+    @property
+    def size_bytes(self) -> int:
+        """What SQS counts of a message's 1 MiB: its body and its attributes."""
+        return utf8_bytes(self.body) + sum(utf8_bytes(name) + one.size_bytes for name, one in self.attributes.items())
+
+    @property
+    def is_text(self) -> bool:
+        """Whether all its texts can be written as UTF-8. SQS takes no others; JSON could carry them."""
+        texts = [self.body, *self.attributes, *(one.value for one in self.attributes.values())]
+        return all(isinstance(text, bytes) or text.isascii() or is_text(text) for text in texts)
 
     def text(self, attribute: str) -> str | None:
         """A text attribute's value, or None where it is absent or binary."""

@@ -18,7 +18,7 @@ from service.core.errors import RejectedError
 from service.core.events import FileLanded
 from service.core.layer import Outcome
 from service.core.marks import MARK_ATTRIBUTE, LandedMarks, Mark
-from service.core.model import DATASET_ATTRIBUTE, Batch, Message, Outgoing, Sorted, utf8_bytes
+from service.core.model import DATASET_ATTRIBUTE, Batch, Message, Outgoing, Sorted
 from service.core.notice import File, FileNotice
 from service.core.ports import Means, Queue
 from service.core.zones import Zone, marks_key, raw_key
@@ -32,6 +32,22 @@ class Source:
     queue_name: str
     datasets: frozenset[str]
     default_dataset: str | None
+
+    def sorted(self, message: Message) -> Sorted[None]:
+        """Which dataset's pile it belongs to: that of its attribute `dataset`, else the queue's default."""
+        dataset = message.text(DATASET_ATTRIBUTE) or self.default_dataset
+        if dataset is None:
+            raise RejectedError("unknown_dataset", "the message has no attribute `dataset` and the queue no default")
+        if dataset not in self.datasets:
+            told = repr(dataset) if NAME.fullmatch(dataset) else "that name"
+            raise RejectedError(
+                "unknown_dataset", f"there is no definition for dataset {told}: add datasets/<name>.toml"
+            )
+        if not message.is_text:
+            raise RejectedError(
+                "bad_encoding", "the body or an attribute holds half a surrogate pair, which is no text"
+            )
+        return Sorted(dataset, None, items=1, size_bytes=message.size_bytes)
 
 
 class Land:
@@ -47,16 +63,8 @@ class Land:
         self._means = means
 
     def sort(self, message: Message) -> Sorted[None]:
-        """By dataset: the message attribute `dataset`, else the queue's default."""
-        dataset = message.text(DATASET_ATTRIBUTE) or self._source.default_dataset
-        if dataset is None:
-            raise RejectedError("unknown_dataset", "the message has no attribute `dataset` and the queue no default")
-        if dataset not in self._source.datasets:
-            told = repr(dataset) if NAME.fullmatch(dataset) else "that name"
-            raise RejectedError(
-                "unknown_dataset", f"there is no definition for dataset {told}: add datasets/<name>.toml"
-            )
-        return Sorted(dataset, None, items=1, size_bytes=utf8_bytes(message.body))
+        """By dataset."""
+        return self._source.sorted(message)
 
     async def handle(self, batch: Batch[None]) -> Outcome[None]:
         """Store one object and announce it. A message that is in the batch twice is stored once."""

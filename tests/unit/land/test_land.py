@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.core.errors import RejectedError
 from service.core.marks import MARK_ATTRIBUTE, LandedMarks, Mark
 from service.core.model import Attribute, Batch, Held, Message
 from service.core.notice import FileNotice
@@ -78,3 +79,27 @@ def test_only_one_message_id_is_landed_once_never_one_origin(message: Callable[.
     ground = Ground()
     ground.land(*(message(message_id=one, attributes=marked(MARK)) for one in ids))
     assert [file.rows for notice in ground.notices for file in notice.files] == [len(set(ids))] * 2
+
+
+SOURCE = Source("records", frozenset({"events"}), "events")
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes"),
+    [
+        ('{"a": "\ud800"}', {}),
+        ("{}", {"x": Attribute("String", "\udfff")}),
+        ("{}", {"\ud800": Attribute("String", "x")}),
+    ],
+)
+def test_what_is_no_text_is_rejected_before_it_reaches_arrow(
+    message: Callable[..., Message], body: str, attributes: dict[str, Attribute]
+) -> None:
+    with pytest.raises(RejectedError) as raised:
+        SOURCE.sorted(message(body=body, attributes=attributes))
+    assert raised.value.code == "bad_encoding"
+
+
+def test_attributes_count_towards_the_batch(message: Callable[..., Message]) -> None:
+    one = message(body="é😀", attributes={"größe": Attribute("Binary", b"12345")})
+    assert SOURCE.sorted(one).size_bytes == 6 + 7 + len("Binary") + 5
