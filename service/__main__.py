@@ -20,7 +20,7 @@ from service.local.redshift.alone import redshift_alone
 from service.local.redshift.server import Isolation
 from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
 from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_LATE, EXIT_SETUP
-from service.settings import LAYERS, PROJECT, Settings
+from service.settings import FLOW, PROJECT, Settings
 from service.telemetry.logs import Log
 
 REPORT_COLUMNS = 120
@@ -81,7 +81,7 @@ def local(  # noqa: PLR0913 (a command's options)
         Path | None, typer.Option("--input", help="NDJSON, plain or gzip; else sample events.")
     ] = None,
     dataset: Annotated[str, typer.Option(help="The dataset that the records belong to.")] = SAMPLE_DATASET,
-    layers: Annotated[str, typer.Option(help="land; land,refine; or all three.")] = ",".join(LAYERS),
+    layers: Annotated[str, typer.Option(help="land; land,refine; land,refine,load; or all four.")] = ",".join(FLOW),
     records_per_message: Annotated[int, typer.Option(min=1, max=10_000, help="Records in one SQS message.")] = 50,
     stay: Annotated[bool, typer.Option("--stay", help="Keep running without a terminal, too.")] = False,
     stack_only: Annotated[bool, typer.Option("--stack-only", help="Only the backing services, and stay.")] = False,

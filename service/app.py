@@ -13,13 +13,14 @@ from service.aws.credentials.sources import cluster_logins, secret_logins, workg
 from service.aws.protection import open_protection
 from service.aws.redshift import WarehouseLimits, open_warehouse_with
 from service.aws.s3 import S3Store
+from service.aws.sns import SnsTopic
 from service.aws.sqs import SqsQueue, queue_url
 from service.core.clock import SystemClock
 from service.core.datasets import Dataset
 from service.core.definitions import load_datasets
 from service.core.errors import AbsentError, SetupError, TransientError
 from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
-from service.core.ports import Emit, Means, Queue, Warehouse
+from service.core.ports import Emit, Means, Notifier, Queue, Warehouse
 from service.core.retry import Down, persist
 from service.core.zones import Zone
 from service.intake.reach import Check, Reach
@@ -31,7 +32,8 @@ from service.telemetry.health import Health
 from service.telemetry.logs import Log
 from service.telemetry.metrics import Metrics
 from service.telemetry.server import serve
-from service.wiring import QUEUES, Parts, backoff, build
+from service.wiring.build import build
+from service.wiring.parts import NEEDED, Parts, backoff
 
 CONNECTIONS_SPARE = 16
 
@@ -80,7 +82,15 @@ async def _parts(settings: Settings, datasets: Mapping[str, Dataset], stack: Asy
     warehouse = await stack.enter_async_context(_warehouse(settings))
     fan_out = PooledFanOut(settings.uploads_concurrent_max)
     means = Means(S3Store(clients.s3), PooledThreads(executor), fan_out, SystemClock(), emit)
-    return Parts(settings, datasets, await _reach_queues(settings, clients, means), warehouse, means)
+    queues = await _reach_queues(settings, clients, means)
+    return Parts(settings, datasets, queues, warehouse, means, await _notifier(settings, stack))
+
+
+async def _notifier(settings: Settings, stack: AsyncExitStack) -> Notifier | None:
+    """The topic for mail, where one is set and the layer that mails runs here."""
+    if settings.alerts_topic_arn is None or "quarantine" not in settings.layers:
+        return None
+    return SnsTopic(await stack.enter_async_context(open_client("sns")), settings.alerts_topic_arn)
 
 
 async def _shield(parts: Parts, stack: AsyncExitStack) -> list[tuple[str, Worker]]:
@@ -97,7 +107,7 @@ def _reach(parts: Parts) -> Reach:
     settings, means = parts.settings, parts.means
 
     async def store() -> None:
-        for zone in (settings.raw_zone, settings.refined_zone):
+        for zone in (settings.raw_zone, settings.refined_zone, settings.errors_zone):
             await means.store.describe(Zone.parse("", zone).uri("_reach"))
 
     async def warehouse() -> None:
@@ -167,10 +177,7 @@ async def _reach_queues(settings: Settings, clients: Clients, means: Means) -> d
 
 async def _open_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
     """The queues that the configured layers touch; SetupError when one does not exist."""
-    needed = {getattr(settings, field) for name in settings.layers for field in QUEUES[name]}
-    needed |= {settings.refine_queue} if "land" in settings.layers else set()
-    needed |= {settings.load_queue} if "refine" in settings.layers else set()
-    names = sorted(needed)
+    names = sorted({getattr(settings, field) for name in settings.layers for field in NEEDED[name]})
     urls = await means.fan_out.run(_url(settings, clients, name) for name in names)
     return {
         name: SqsQueue(name, url, polling=clients.polling, calls=clients.sqs, fan_out=means.fan_out, clock=means.clock)

@@ -43,8 +43,10 @@ LOGIN_FIELDS = {
 """What each way to log in needs, and no other way takes."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-LayerName = Literal["land", "refine", "load"]
-LAYERS: tuple[LayerName, ...] = ("land", "refine", "load")
+LayerName = Literal["land", "refine", "load", "quarantine"]
+LAYERS: tuple[LayerName, ...] = ("land", "refine", "load", "quarantine")
+FLOW: tuple[LayerName, ...] = LAYERS[:3]
+"""The layers that records pass when all is well."""
 
 Mebibytes = 1024 * 1024
 
@@ -150,9 +152,9 @@ class Settings(BaseSettings):
     refine_rejected_max: Items = 1_000
     load_rejected_max: Items = 20
     rejected_pause_seconds: Annotated[float, Field(ge=1, le=900)] = 300
-    quarantine_batch_letters_max: Items = 1_000
+    quarantine_batch_records_max: Items = 100_000
     quarantine_batch_bytes_max: Bytes = 32 * Mebibytes
-    quarantine_batch_seconds_max: Seconds = 60
+    quarantine_batch_seconds_max: Seconds = 120
     mail_repeat_seconds: Annotated[float, Field(ge=60, le=86_400)] = 900
     mails_hour_max: Annotated[int, Field(ge=1, le=1_000)] = 20
     reprocess_attempts_max: Annotated[int, Field(ge=1, le=100)] = 3

@@ -114,6 +114,34 @@ class LoadersMet:
 
 
 @dataclass(frozen=True, slots=True)
+class LettersQuarantined:
+    """Dead letters became error rows. Those about error files themselves made none, so that there is no loop."""
+
+    layer: str
+    letters: int
+    records: int
+    about_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailSent:
+    """A mail went out, with so many fingerprints that are new, that fail on, and that are resolved."""
+
+    new: int
+    more: int
+    resolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailFailed:
+    """SNS, or the store with what was mailed, is down or not set up; the mail waits, the layers go on."""
+
+    kind: Literal["transient", "setup"]
+    reason: str
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFailed:
     """A layer's work met a dependency that is down, or a fault of set-up; it waits and tries the same work again."""
 
@@ -230,6 +258,9 @@ Event = (
     | RecordsRejected
     | GroupLoaded
     | LoadersMet
+    | LettersQuarantined
+    | MailSent
+    | MailFailed
     | WorkFailed
     | LayerPaused
     | LayerResumed

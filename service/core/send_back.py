@@ -19,14 +19,15 @@ BYTES_MAX = 1024 * 1024
 def send_back(original: Original, mark: Mark, dataset: str) -> Outgoing:
     """The message with its mark. `dataset` is told where it does not say itself whose it is; it may be empty.
 
-    Body and attributes stay as they were. Where ten attributes or a full body leave no room, the whole message travels
-    in an envelope that every layer opens, its body there as gzip in base64 if it must. Raises RejectedError
-    (`too_large`) where even that is too much.
+    Body and attributes stay as they were. Where ten attributes, a full body or a foreign attribute of the mark's name
+    leave no room, the whole message travels in an envelope that every layer opens, its body there as gzip in base64 if
+    it must. Raises RejectedError (`too_large`) where even that is too much.
     """
     marked = {MARK_ATTRIBUTE: mark.attribute()}
     told = {DATASET_ATTRIBUTE: Attribute("String", dataset)} if dataset else {}
     plain = Outgoing(original.body, {**told, **original.attributes, **marked})
-    if _fits(plain):
+    taken = MARK_ATTRIBUTE in original.attributes and Mark.of(original) is None
+    if not taken and _fits(plain):
         return plain
     own = {name: value for name, value in original.attributes.items() if name == DATASET_ATTRIBUTE}
     for inner in (original, replace(original, body=_packed(original.body))):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from service.core.datasets import Dataset, sound
+from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.events import GroupLoaded
@@ -20,7 +20,7 @@ from service.core.model import Batch, Message, Sorted
 from service.core.notice import FileNotice
 from service.core.ports import Means
 from service.core.tolerance import Tolerance
-from service.core.zones import Zone, raw_place, refined_place
+from service.load.accept import Accepted
 from service.load.commit import Commit
 from service.load.groups import Group, groups, units_of
 from service.load.isolate import isolate
@@ -41,11 +41,7 @@ class Loading:
 
 
 class Load:
-    """Coalesces notices of a dataset into groups and commits them: of the defined ones, and of what was rejected.
-
-    `zones` are the raw and the refined one; `errors` holds the files about what was rejected, and no others are taken
-    from there.
-    """
+    """Coalesces notices of a dataset into groups and commits them: of the defined ones, and of what was rejected."""
 
     name = "load"
 
@@ -53,41 +49,20 @@ class Load:
         self,
         datasets: Mapping[str, Dataset],
         *,
-        zones: tuple[Zone, Zone],
-        errors: Zone,
+        accepted: Accepted,
         loading: Loading,
         tolerance: Tolerance,
         means: Means,
     ) -> None:
         self._datasets = {**datasets, ERRORS.name: ERRORS}
-        self._raw, self._refined = zones
-        self._errors = errors
+        self._accepted = accepted
         self._loading = loading
         self._tolerance = tolerance
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
-        """By dataset. Only our own notices about the refined zone count here, and those about error files.
-
-        Whether the files' columns fit is the live table's to say, not today's definition's: files that were written
-        under yesterday's load as well, and those of tomorrow's wait for its migration.
-        """
-        notice = FileNotice.from_json(message.body)
-        zone = self._errors if notice.dataset == ERRORS.name else self._refined
-        if notice.zone != zone.name:
-            raise RejectedError(
-                "bad_notice", f"of this dataset only notices about the {zone.name} zone are taken on this queue"
-            )
-        if any(refined_place(zone, file.uri).dataset != notice.dataset for file in notice.files):
-            raise RejectedError("bad_notice", "the notice names another dataset's file")
-        if notice.dataset not in self._datasets:
-            raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
-        self._check_replay(notice)
-        if len(dict(notice.columns)) < len(notice.columns) or not all(sound(*column) for column in notice.columns):
-            raise RejectedError("bad_notice", "the notice names a column or a type that no definition has")
-        if notice.event_time and notice.event_time not in dict(notice.columns):
-            raise RejectedError("bad_notice", "the notice names an event time that its files do not have")
-        return Sorted(notice.dataset, notice, items=max(1, len(notice.files)), size_bytes=notice.size_bytes)
+        """By dataset."""
+        return self._accepted.sorted(message)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
         """Load the batch's files; a notice is rejected when one of its files is refused.
@@ -110,22 +85,6 @@ class Load:
             return Outcome(rejected)
         pause = self._tolerance.paused_seconds(batch.key)
         return Outcome(deferred=[(held, pause) for held, _ in rejected])
-
-    def _check_replay(self, notice: FileNotice) -> None:
-        """A replay replaces what was made of one raw file, and of that one alone: rows and objects will be removed."""
-        if notice.replaces is None:
-            return
-        if notice.dataset == ERRORS.name:
-            raise RejectedError("bad_notice", "the files about what was rejected are never replayed")
-        if {file.uri for file in notice.files} & {*notice.replaces.uris}:
-            raise RejectedError("bad_notice", "a replay's files have addresses of their own: this one replaces itself")
-        raw = raw_place(self._raw, notice.replaces.raw_file)
-        named = [*(file.uri for file in notice.files), *notice.replaces.uris]
-        places = [refined_place(self._refined, uri) for uri in named]
-        if raw.dataset != notice.dataset or any(
-            (place.dataset, place.batch_id) != (raw.dataset, raw.batch_id) for place in places
-        ):
-            raise RejectedError("bad_notice", "the replay names a file that was not made of the raw file it replaces")
 
     async def _load(self, group: Group) -> Refused:
         """Load what can be; returns what was refused."""

@@ -22,7 +22,7 @@ from service.local.processes import Child, Command, child
 from service.local.show import STEPS, show_places, show_sum
 from service.local.stack import WAREHOUSE_PORT, Stack, backing_services
 from service.runtime import EXIT_INTERRUPTED
-from service.settings import PROJECT
+from service.settings import LAYERS, PROJECT
 
 SAMPLE_DATASET = "onboarding_events"
 WORKER_STOP_SECONDS_MAX = 25.0
@@ -74,7 +74,7 @@ async def run_local(options: Options, console: Console) -> int:
             async with Job(work, running, stack, console) as job:
                 found = await job.run()
                 show_sum(console, dataset.name, found)
-                if options.layers[-1] == "load":
+                if "load" in options.layers:
                     await job.answer_questions()
             show_places(console, stack, dataset.name, stays=options.stay)
             if options.stay:
@@ -98,9 +98,9 @@ def _checked(options: Options, datasets: dict[str, Dataset]) -> Dataset:
         raise SetupError(f"--input {options.input}: {what}")
     if options.env_file is not None and not options.stack_only:
         raise SetupError("--env-file goes with --stack-only")
-    expected = ("land", "refine", "load")[: len(options.layers)]
+    expected = LAYERS[: len(options.layers)]
     if options.layers != expected:
-        raise SetupError(f"--layers {','.join(options.layers)}: give land; land,refine; or land,refine,load")
+        raise SetupError(f"--layers {','.join(options.layers)}: give land; land,refine; land,refine,load; or all four")
     return datasets[options.dataset]
 
 

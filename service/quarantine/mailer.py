@@ -18,12 +18,11 @@ next try has in one mail all that has failed by then. Each try uses up one of th
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from service.core.clock import LETTING_GO_SECONDS, Deadline
 from service.core.errors import SetupError, TransientError
+from service.core.events import MailFailed, MailSent
 from service.core.ports import Means, Notifier
 from service.core.retry import Backoff, Down
 from service.core.zones import Zone
@@ -36,24 +35,6 @@ LOOK_SECONDS = 15.0
 """Between two looks at what there is to tell."""
 OWED_SECONDS = 5.0
 """Between two tries to write down what went out: that should be done before the lease has run out."""
-
-
-@dataclass(frozen=True, slots=True)
-class MailSent:
-    """A mail went out, with so many fingerprints that are new, that fail on, and that are resolved."""
-
-    new: int
-    more: int
-    resolved: int
-
-
-@dataclass(frozen=True, slots=True)
-class MailFailed:
-    """SNS, or the store with what was mailed, is down or not set up; the mail waits, the layers go on."""
-
-    kind: Literal["transient", "setup"]
-    reason: str
-    wait_seconds: float
 
 
 Change = Callable[[Mailbox], Mailbox]
@@ -96,12 +77,15 @@ class Mailer:
 
     async def run(self) -> None:
         """Look, tell, rest, until drained."""
+        life = self._life = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._life:
+            async with life:
                 await self._work()
         except TimeoutError:
-            if self._life is None or not self._life.expired():
+            if not life.expired():
                 raise
+        finally:
+            self._life = None
 
     async def _work(self) -> None:
         failures = 0

@@ -17,21 +17,257 @@ of these workers may look at once: what one has done the others find done, or do
 """
 
 import asyncio
+import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Literal
 
 from service.core.clock import LETTING_GO_SECONDS, Deadline
 from service.core.errors import SetupError, TransientError
 from service.core.marks import LandedMarks
 from service.core.ports import Means, Queue
-from service.core.retry import Backoff, Down
-from service.core.zones import Zone
-from service.quarantine.reprocess.fates import Facts, Fate, facts_of, fate_of, settled_now, waits_for
-from service.quarantine.reprocess.parcels import batch_of
+from service.core.retry import Backoff
+from service.core.zones import Zone, raw_place
+from service.quarantine.reprocess.fates import SKEW, Facts, Fate, facts_of, fate_of, settled_now, waits_for
 from service.quarantine.reprocess.restate import Restater, Restating
-from service.quarantine.reprocess.rounds import Awaited, Round, Rounds, Seen, SentItem
+from service.quarantine.reprocess.rounds import Awaited, Round, Rounds, SentItem, Stage
 from service.quarantine.reprocess.standing import mark_standings
 from service.quarantine.reprocess.table import ErrorRow, read_table
+
+MARKS = "marks/"
+"""Where land says what it landed of a round, in the errors zone."""
+LOOK_SECONDS = 60.0
+"""Between two looks at the list of rounds, and at a young round."""
+LOOKS_A_DOUBLING = 4
+"""An older round is looked at again when it is so much of its age older."""
+STALE_SECONDS = 900.0
+"""Of a round that is being sent something is stored at least every minute or so, unless who sends it has died."""
+ROUND_DAYS_MAX = 15
+"""What has not come by then (queues keep messages for 14 days) is not waited for any more."""
+ROWS_AT_A_TIME = 10_000
+UNHEARD_SECONDS = 3_600.0
+"""A round of which nothing is committed by then may have failed as a whole."""
+
+Committed = Callable[[Sequence[Awaited], datetime], Awaitable[set[Awaited]]]
+"""What the ledgers say: which of these are there. With addresses: every one of them, whenever it was loaded; without: a
+file of that landed batch was loaded since that moment, and no file that was made of it since is still to be loaded.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLooked:
+    """What became of a round's items so far; `resolved` error rows say so now."""
+
+    round_id: str
+    resolved: int
+    passed: int
+    failed: int
+    waiting: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveFailed:
+    """The store or the warehouse is down, or not set up: it is looked again later."""
+
+    kind: Literal["transient", "setup"]
+    reason: str
+    wait_seconds: float
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What this process remembers of a round: when to look again, and since when it knows what to be committed."""
+
+    due: float = 0.0
+    seen: dict[Awaited, float] = field(default_factory=dict)
+
+
+class Resolve:
+    """`settle_seconds` is for how long what is committed may still turn out to have failed in part: as long as a dead
+    letter takes to become an error row.
+    """
+
+    def __init__(
+        self,
+        committed: Committed,
+        *,
+        zones: tuple[Zone, Zone],
+        load_queue: Queue,
+        settle_seconds: float,
+        backoff: Backoff,
+        means: Means,
+        told: Callable[[RoundLooked | ResolveFailed], None],
+    ) -> None:
+        self._committed = committed
+        self._raw, self._errors = zones
+        self._settle_seconds = settle_seconds
+        self._backoff = backoff
+        self._means = means
+        self._told = told
+        self._rounds = Rounds(self._errors, means)
+        self._restater = Restater(self._errors, load_queue, means)
+        self._watched: dict[str, _Watched] = {}
+        self._over: set[str] = set()
+        self._draining = asyncio.Event()
+        self._life: asyncio.Timeout | None = None
+
+    def drain(self, deadline: Deadline) -> None:
+        """Begin no look any more; the running one may end by then."""
+        self._draining.set()
+        if self._life is not None:
+            seconds = max(0.0, deadline.remaining_seconds() - LETTING_GO_SECONDS)
+            self._life.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    async def run(self) -> None:
+        """Look, rest, until drained."""
+        try:
+            async with asyncio.timeout(None) as self._life:
+                await self._work()
+        except TimeoutError:
+            if self._life is None or not self._life.expired():
+                raise
+
+    async def _work(self) -> None:
+        failures = 0
+        while not self._draining.is_set():
+            try:
+                await self.look()
+                failures, wait = 0, LOOK_SECONDS
+            except (TransientError, SetupError) as down:
+                failures += 1
+                wait = self._backoff.seconds(failures)
+                kind: Literal["transient", "setup"] = "setup" if isinstance(down, SetupError) else "transient"
+                self._told(ResolveFailed(kind, str(down), wait))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._draining.wait()
+
+    async def look(self) -> None:
+        """Look at every round whose turn it is."""
+        now = self._means.clock.now()
+        for seen in await self._rounds.seen():
+            watched = self._watched.setdefault(seen.round_id, _Watched())
+            late = self._means.clock.monotonic() < watched.due
+            if late or seen.round_id in self._over or self._draining.is_set():
+                continue
+            round_ = await self._rounds.read(seen.round_id)
+            if round_ is None or round_.stage == "over":
+                self._end(seen.round_id)
+            elif round_.stage == "sent" or (now - seen.stored_at).total_seconds() >= STALE_SECONDS:
+                await self._look_at(round_, watched)
+
+    async def _look_at(self, round_: Round, watched: _Watched) -> None:
+        portions = await self._rounds.portions(round_.round_id)
+        if round_.stage == "sending":
+            await self._restater.announce(uri for portion in portions for uri in portion.uris)
+        if round_.stage == "sending" or round_.owed:
+            await self._restater.announce(round_.owed)
+            await self._change(round_, stage="sent", paid=round_.owed)
+        items = [item for portion in portions for item in portion.items]
+        waits = await self._waits(round_, items)
+        ripe = await self._ripe(round_, watched, {one for some in waits for one in some})
+        age = self._means.clock.now() - round_.began_at
+        expired = age > timedelta(days=ROUND_DAYS_MAX)
+        if ripe or not items or age.total_seconds() >= UNHEARD_SECONDS:
+            await self._decide(round_, list(zip(items, waits, strict=True)), ripe, expired=expired)
+        self._plan(round_, watched)
+
+    async def _decide(
+        self,
+        round_: Round,
+        items: Sequence[tuple[SentItem, Sequence[Awaited]]],
+        ripe: Collection[Awaited],
+        *,
+        expired: bool,
+    ) -> None:
+        table = await read_table(self._errors, self._means, round_.since)
+        batches = {one.batch_id for _, some in items for one in some}
+        facts = await self._means.threads.run(facts_of, round_, [item for item, _ in items], batches, table)
+        fates = [fate_of(item, facts, waits, ripe.__contains__) for item, waits in items]
+        counts = Counter[Fate](fates)
+        passed = (item for (item, _), fate in zip(items, fates, strict=True) if fate == "passed")
+        rows = settled_now(passed, facts)
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            await self._resolve(round_, rows[start : start + ROWS_AT_A_TIME])
+        over = expired or not counts["waiting"]
+        if rows or over:
+            await mark_standings(_fingerprints(facts), self._errors, self._means)
+        if over:
+            await self._change(round_, stage="over")
+            self._end(round_.round_id)
+        told = RoundLooked(round_.round_id, len(rows), counts["passed"], counts["failed"], counts["waiting"], over)
+        self._told(told)
+
+    async def _resolve(self, round_: Round, rows: Sequence[ErrorRow]) -> None:
+        """Have these rows say so. The same rows make the same files."""
+        name = "resolved " + hashlib.sha256("\n".join(sorted(row.error_id for row in rows)).encode()).hexdigest()
+        files = await self._restater.make(rows, Restating("resolved", round_.round_id, round_.began_at, name))
+        uris = tuple(file.uri for file in files)
+        await self._change(round_, owed=uris)
+        await self._restater.store(files)
+        await self._restater.announce(uris)
+
+    async def _change(
+        self, round_: Round, *, stage: Stage | None = None, owed: Sequence[str] = (), paid: Sequence[str] = ()
+    ) -> None:
+        """A round that is over owes nothing."""
+
+        def decide(known: Round | None) -> Round:
+            now = known or round_
+            left = [] if stage == "over" else [*dict.fromkeys([*now.owed, *owed])]
+            return replace(now, stage=stage or now.stage, owed=tuple(uri for uri in left if uri not in paid))
+
+        await self._rounds.change(round_.round_id, decide)
+
+    async def _waits(self, round_: Round, items: Sequence[SentItem]) -> list[Sequence[Awaited]]:
+        landed: dict[str, list[Awaited]] = {}
+        if any(item.layer == "land" for item in items):
+            landed = await self._landed(round_)
+        return [waits_for(item, landed) for item in items]
+
+    async def _landed(self, round_: Round) -> dict[str, list[Awaited]]:
+        """Where land's marks say that the round's messages came to, by error id."""
+        found: dict[str, list[Awaited]] = {}
+        for uri in [uri async for uri in self._marks(round_)]:
+            marks = LandedMarks.from_json(await self._means.store.get(uri))
+            place = raw_place(self._raw, marks.raw_file)
+            for mark in marks.marks:
+                if mark.round_id == round_.round_id:
+                    found.setdefault(mark.error_id, []).append(Awaited(place.dataset, place.batch_id))
+        return found
+
+    async def _marks(self, round_: Round) -> AsyncIterator[str]:
+        """Those of all days since the round began; a batch's id begins with its day."""
+        began, days = round_.began_at - SKEW, self._means.clock.now() - round_.began_at
+        for number in range(days.days + 3):
+            prefix = self._errors.uri(f"{MARKS}{began + timedelta(days=number):%Y%m%d}")
+            async for page in self._means.store.pages(prefix):
+                for listed in page:
+                    yield listed.uri
+
+    async def _ripe(self, round_: Round, watched: _Watched, waits: Collection[Awaited]) -> set[Awaited]:
+        """What is committed for long enough that nothing about it can be unknown."""
+        asked = sorted(set(waits) - watched.seen.keys(), key=lambda one: (one.dataset, one.batch_id, one.uris))
+        found = await self._committed(asked, round_.began_at) if asked else set()
+        now = self._means.clock.monotonic()
+        watched.seen |= dict.fromkeys(found, now)
+        return {one for one, since in watched.seen.items() if now - since >= self._settle_seconds}
+
+    def _plan(self, round_: Round, watched: _Watched) -> None:
+        """When to look again: soon while something is about to be ripe, else the later the older it is."""
+        now, age = self._means.clock.monotonic(), self._means.clock.now() - round_.began_at
+        pause = max(LOOK_SECONDS, age.total_seconds() / LOOKS_A_DOUBLING)
+        unripe = [since + self._settle_seconds for since in watched.seen.values() if now - since < self._settle_seconds]
+        watched.due = min([now + pause, *unripe])
+
+    def _end(self, round_id: str) -> None:
+        self._over.add(round_id)
+        self._watched.pop(round_id, None)
+
+
+def _fingerprints(facts: Facts) -> set[str]:
+    return {known.fingerprint for known in facts.known.values()}

@@ -87,7 +87,7 @@ def open_bodies(
     candidates: list[tuple[int, list[str]]] = []
     for row, body in enumerate(bodies):
         try:
-            records = _records(body, budget)
+            records = split(body, budget)
         except BodyError as wrong:
             opened.wrong.append((row, 0, wrong.code))
         else:
@@ -104,7 +104,8 @@ def open_bodies(
     return opened
 
 
-def _records(body: str, budget: Budget) -> list[str]:
+def split(body: str, budget: Budget) -> list[str]:
+    """The body's records as they stand in it, none of them judged; raises BodyError where it cannot be opened."""
     text = body.strip(" \t\r\n")
     for _ in range(WRAPPERS_MAX + 1):
         if text.startswith(GZIP_IN_BASE64) and ("\n" not in text or BASE64.fullmatch(text)):

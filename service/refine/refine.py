@@ -29,6 +29,7 @@ from service.core.notice import FILES_MAX, File, FileNotice
 from service.core.ports import Letters, Means, Queue
 from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
+from service.refine.accept import accepted
 from service.refine.compile import Program
 from service.refine.execute import Judged, Keys, Rejection, judge, judge_rows
 from service.refine.write import Part, parts, read_part
@@ -84,17 +85,8 @@ class Refine:
         self._means = means
 
     def sort(self, message: Message) -> Sorted[FileNotice]:
-        """By dataset. Only our own notices about the raw zone count here."""
-        notice = FileNotice.from_json(message.body)
-        if notice.zone != self._raw.name:
-            raise RejectedError("bad_notice", f"only notices about the {self._raw.name} zone are taken on this queue")
-        if any(raw_place(self._raw, file.uri).dataset != notice.dataset for file in notice.files):
-            raise RejectedError("bad_notice", "the notice names another dataset's file")
-        if notice.replaces is not None and [file.uri for file in notice.files] != [notice.replaces.raw_file]:
-            raise RejectedError("bad_notice", "a replay is of the one raw file that its notice names")
-        if notice.dataset not in self._programs:
-            raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
-        return Sorted(notice.dataset, notice, items=len(notice.files), size_bytes=notice.size_bytes)
+        """By dataset."""
+        return accepted(message, self._raw, self._programs)
 
     async def handle(self, batch: Batch[FileNotice]) -> Outcome[FileNotice]:
         """Refine the batch's files one after the other; a file that cannot be read costs only itself.

@@ -15,6 +15,7 @@ LEVELS: dict[type[Any], int] = {
     events.MessagesReceived: logging.DEBUG,
     events.BatchFinished: logging.DEBUG,
     events.BatchLeft: logging.WARNING,
+    events.MailFailed: logging.WARNING,
     events.WorkFailed: logging.WARNING,
     events.LayerPaused: logging.WARNING,
     events.SettlementFailed: logging.WARNING,

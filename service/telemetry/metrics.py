@@ -50,6 +50,10 @@ class Metrics:
         self._refined_files = counter("refined_files_stored", "Refined objects stored", dataset)
         self._refined_bytes = counter("refined_bytes_stored", "Bytes of refined objects", dataset)
         self._rejected = counter("rejected", "Records and messages sent to dead letters", [*layer, *dataset, "code"])
+        self._letters = counter("letters_quarantined", "Dead letters that became error rows", layer)
+        self._error_rows = counter("failures_quarantined", "Failures that dead letters told of", layer)
+        self._mails = counter("mails", "Mails about failures that went out", [])
+        self._mail_failures = counter("mail_failures", "Mails that could not be sent or claimed", ["kind"])
         self._copies = counter("copies", "COPY groups committed", dataset)
         self._files = counter(
             "files_loaded", "Files of committed groups, by whether the ledger knew them", [*dataset, "known"]
@@ -84,6 +88,9 @@ class Metrics:
             events.FileLanded: self._on_landed,
             events.FileRefined: self._on_refined,
             events.RecordsRejected: lambda e: self._rejected.labels(e.layer, e.dataset, e.code).inc(e.records),
+            events.LettersQuarantined: self._on_quarantined,
+            events.MailSent: lambda _: self._mails.inc(),
+            events.MailFailed: lambda e: self._mail_failures.labels(e.kind).inc(),
             events.GroupLoaded: self._on_loaded,
             events.LoadersMet: lambda e: self._met.labels(e.dataset).inc(),
             events.WorkFailed: lambda e: self._failures.labels(e.layer, e.kind).inc(),
@@ -126,6 +133,10 @@ class Metrics:
         self._refined.labels(event.dataset).inc(event.refined)
         self._refined_files.labels(event.dataset).inc(event.files)
         self._refined_bytes.labels(event.dataset).inc(event.size_bytes)
+
+    def _on_quarantined(self, event: events.LettersQuarantined) -> None:
+        self._letters.labels(event.layer).inc(event.letters)
+        self._error_rows.labels(event.layer).inc(event.records)
 
     def _on_loaded(self, event: events.GroupLoaded) -> None:
         self._files.labels(event.dataset, "yes").inc(event.known_files)

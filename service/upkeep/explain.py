@@ -60,8 +60,8 @@ SENTENCES: dict[Kind, str] = {
     "not_refined": "no refined file and no rejection: its notice was lost, or still waits on the refine queue",
     "incomplete": "neither refined nor rejected: replay the day, once no dead letters wait for the quarantine layer",
     "too_many": "more refined and rejected than the raw file holds: report this",
-    "not_loaded": "the ledger does not know the refined file: its notice was lost, waits on the load queue, or was refused",
-    "half_replayed": "of a replay that was not loaded: the refined file stands beside the ones that it should replace",
+    "not_loaded": "not in the ledger: the refined file's notice was lost, waits on the load queue, or was refused",
+    "half_replayed": "not in the ledger, beside files of another definition: of a replay that was not loaded",
     "leftover": "a replay has put others in its place, but it still lies in the lake: replay the day to remove it",
     "refined_gone": "loaded, but the refined file is gone from the lake: replay the day",
     "other_file": "the refined file is not of the size that was loaded: replay the day",
@@ -229,8 +229,8 @@ def _unbooked(facts: Facts, made: Made, rules: Rules) -> Kind:
     """Why the ledger does not know a refined file."""
     if rules.young(made.stored_at):
         return "in_flight"
-    others = {definition_in(one.uri) for one in facts.outputs if one.booked is not None}
-    return "half_replayed" if others - {made.definition} else "not_loaded"
+    definitions = {definition_in(one.uri) for one in facts.outputs}
+    return "half_replayed" if definitions - {made.definition} else "not_loaded"
 
 
 def _table(facts: Facts, rules: Rules) -> Iterator[Finding]:

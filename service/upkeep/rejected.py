@@ -116,10 +116,7 @@ async def rejections(tools: Tools, dataset: str, days: Days) -> Rejections:
 def _chosen(body: bytes, dataset: str, prefix: str, days: Days) -> pa.Table:
     rows = pq.read_table(pa.BufferReader(body), columns=list(COLUMNS))
     day = pc.utf8_slice_codeunits(rows.column("raw_file"), len(prefix) + 3, len(prefix) + 13)
-    arrived = pc.and_(
-        pc.starts_with(rows.column("raw_file"), pattern=prefix),
-        pc.and_(pc.greater_equal(day, f"{days.first}"), pc.less_equal(day, f"{days.last}")),
-    )
+    arrived = pc.and_(pc.greater_equal(day, f"{days.first}"), pc.less_equal(day, f"{days.last}"))
     of_load = pc.equal(rows.column("layer"), "load")
     of_refine = pc.and_kleene(pc.equal(rows.column("layer"), "refine"), pc.fill_null(arrived, fill_value=False))
     mine = pc.and_(

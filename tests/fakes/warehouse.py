@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError, SetupError
+from service.core.errors_dataset import ERRORS
 from service.core.ports import Statement
 from service.load.tables import LEDGER_COLUMNS, LEDGER_PREFIX
 from tests.fakes.journal import Journal
@@ -25,7 +26,7 @@ from tests.fakes.store import FakeStore
 from tests.fakes.tables import LedgerRow, Part, Row, State
 
 _MANIFEST = re.compile(r"FROM '([^']+)'")
-_TABLE = re.compile(r'"lake"\."(\w+)"')
+_TABLE = re.compile(r'"(?:lake|acequia)"\."(?!load_ledger_)(\w+)"')
 _LEDGER = re.compile(r'"acequia"\."load_ledger_(\w+)"')
 _TEXT = re.compile(r"'([^']*)'")
 _ENTRY = re.compile(r"\(('[^()]*)\)")
@@ -46,8 +47,9 @@ class FakeWarehouse:
         self._state = State()
         self.columns = {dataset.name: list(dataset.stored_columns) for dataset in datasets}
         """The live tables: change them to see what a loader does about it."""
-        self.ledgers = {f"{LEDGER_PREFIX}{name}": list(LEDGER_COLUMNS) for name in self.columns}
-        """The live ledgers, likewise."""
+        self.ledgers = {f"{LEDGER_PREFIX}{name}": list(LEDGER_COLUMNS) for name in (*self.columns, ERRORS.name)}
+        self.ledgers[ERRORS.name] = list(ERRORS.stored_columns)
+        """The live tables of the service's own schema, likewise."""
         self.refuse: set[str] = set()
         self.refuses: Callable[[Row], bool] = lambda row: row["_raw_file"] in self.refuse
         self.large_strings = False

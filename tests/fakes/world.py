@@ -12,8 +12,10 @@ from service.core.events import Event
 from service.core.model import Attribute, Outgoing
 from service.core.ports import Means, Queue
 from service.settings import PROJECT, Settings
-from service.wiring import Parts, build
+from service.wiring.build import build
+from service.wiring.parts import Parts
 from tests.fakes.journal import Crash, Journal
+from tests.fakes.notifier import FakeNotifier
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
 from tests.fakes.tables import Row
@@ -42,6 +44,7 @@ type = "integer"
 """
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 QUEUES = ("records", "refine", "load")
+REPROCESS = "reprocess"
 SETTLE_SECONDS_MAX = 4_000.0
 DRAIN_SECONDS_MAX = 100.0
 
@@ -56,12 +59,14 @@ class World:
     queues: dict[str, FakeQueue] = field(init=False)
     store: FakeStore = field(init=False)
     warehouse: FakeWarehouse = field(init=False)
+    notifier: FakeNotifier = field(init=False)
 
     def open(self) -> None:
         """Make the stores; inside a running loop, because queues wake each other."""
-        names = [name for queue in QUEUES for name in (queue, f"{queue}-dlq")]
+        names = [name for queue in QUEUES for name in (queue, f"{queue}-dlq")] + [REPROCESS]
         self.queues = {name: FakeQueue(name, self.journal) for name in names}
         self.store = FakeStore(self.journal)
+        self.notifier = FakeNotifier(self.journal)
         self.warehouse = FakeWarehouse(self.journal, self.store, self.datasets.values())
 
     def send(self, *records: object, dataset: str | None = "events") -> None:
@@ -95,12 +100,14 @@ def event(number: int, *, day: int = 1, **more: object) -> dict[str, object]:
 def settings(**changed: object) -> Settings:
     """Small limits, the fakes' queue names."""
     values: dict[str, object] = {
+        "layers": ("land", "refine", "load"),
         "records_queue": "records",
         "refine_queue": "refine",
         "load_queue": "load",
         "records_dead_queue": "records-dlq",
         "refine_dead_queue": "refine-dlq",
         "load_dead_queue": "load-dlq",
+        "reprocess_queue": REPROCESS,
         "raw_zone": "s3://raw",
         "refined_zone": "s3://refined",
         "errors_zone": "s3://errors",
@@ -129,7 +136,8 @@ async def live(world: World, until: Callable[[], bool] | None = None, **changed:
     configured = settings(**changed)
     means = Means(world.store, InlineThreads(), InlineFanOut(), LoopClock(), world.events.append)
     queues: dict[str, Queue] = dict(world.queues)
-    workers = [worker for _, worker in build(Parts(configured, world.datasets, queues, world.warehouse, means))]
+    parts = Parts(configured, world.datasets, queues, world.warehouse, means, world.notifier)
+    workers = [worker for _, worker in build(parts)]
     tasks = [asyncio.ensure_future(worker.run()) for worker in workers]
     wanted = until if until is not None else world.settled
     try:

@@ -42,6 +42,7 @@ QUICK = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "ACEQUIA_LAYERS": "land,refine,load",
     "ACEQUIA_WAREHOUSE_TLS": "off",
     "ACEQUIA_COPY_ROLE_ARN": "arn:aws:iam::000000000000:role/acequia-copy",
     "ACEQUIA_IDENTITY_KEY": KEY,

@@ -1,8 +1,7 @@
-"""Replay, reconcile and repair with the layers running: what an operator does on a lake that was used."""
+"""Replay and repair with the layers running: what an operator does on a lake that was used."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,53 +11,27 @@ from service.core.errors import SetupError
 from service.core.model import Outgoing
 from service.core.notice import FileNotice
 from service.upkeep.days import Days
-from service.upkeep.repair import Mended, Repair
-from service.upkeep.replay import Replay, Step
+from service.upkeep.replay import Replay
 from service.upkeep.tools import IN_FLIGHT
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.time import LoopClock, run_virtual
 from tests.fakes.world import DEFINITION, World, event, live
 from tests.unit.upkeep.bed import (
+    DAYS,
+    LONG_AFTER,
+    MENDED,
     TODAY,
+    amounts,
     definition,
-    differences,
     kinds,
-    quarantined,
+    landed,
+    mended,
     raw_uris,
     reconciled,
     refined_uris,
+    taken,
     tools,
 )
-
-MENDED = DEFINITION.replace('name = "amount"', 'name = "amount"\npath = "euros"')
-DAYS = Days.parse(TODAY, TODAY)
-LONG_AFTER = IN_FLIGHT.total_seconds() + 60
-BAD = {"event_id": "x", "event_time": "2025-12-01T10:00:00Z", "amount": "many"}
-
-
-async def landed(world: World, files: int, *, loaded: bool = True) -> None:
-    """So many raw files of two records on two days of events each, and time enough for nothing to be in flight."""
-    for number in range(files):
-        world.send(event(10 * number, amount=1, euros=10), event(10 * number + 1, day=2, amount=2, euros=20))
-        await live(world, lambda: not len(world.queues["records"]), layers=("land",))
-    if loaded:
-        await live(world)
-    await LoopClock().sleep(LONG_AFTER)
-
-
-def amounts(world: World) -> list[int]:
-    return sorted(row["amount"] for row in world.rows())
-
-
-async def taken(steps: AsyncIterator[Step]) -> list[str]:
-    return [step.fate async for step in steps]
-
-
-async def mended(world: World) -> list[Mended]:
-    """What a repair of today does."""
-    days = await reconciled(world)
-    repair = Repair(tools(world), "events")
-    return [one for day in days for finding in [day.findings] async for one in repair.run(finding)]
 
 
 def test_a_replay_of_a_day_ends_with_the_new_rows_once(world: World, tmp_path: Path) -> None:
@@ -197,23 +170,6 @@ def test_a_raw_file_that_cannot_be_read_is_told_and_the_others_are_sent(world: W
     run_virtual(main())
 
 
-def test_what_was_used_well_adds_up(world: World) -> None:
-    async def main() -> None:
-        world.open()
-        world.send(event(1), event(2), BAD)
-        world.send(event(2), "no JSON")
-        await live(world)
-        assert kinds(await reconciled(world)) == [("in_flight", 2)], "the letters are with nobody yet"
-        assert quarantined(world) == 2
-        [day] = await reconciled(world)
-        assert not day.findings
-        figures = day.figures
-        assert (figures.messages, figures.records, figures.refined_rows, figures.rejected) == (2, 5, 3, 2)
-        assert (figures.inserted, figures.duplicate, figures.table_rows) == (2, 1, 2)
-
-    run_virtual(main())
-
-
 def test_an_expired_notice_of_a_raw_file_is_found_and_mended(world: World) -> None:
     async def main() -> None:
         world.open()
@@ -293,45 +249,76 @@ def test_a_replay_whose_load_notice_is_lost_is_asked_for_anew(world: World, tmp_
     run_virtual(main())
 
 
-def test_what_was_rejected_before_a_replay_counts_no_more(world: World, tmp_path: Path) -> None:
+def test_refined_files_that_nobody_loaded_go_with_a_replay(world: World, tmp_path: Path) -> None:
     async def main() -> None:
         world.open()
-        world.send(event(1), {**BAD, "euros": 3})
-        await live(world)
-        quarantined(world)
-        await LoopClock().sleep(LONG_AFTER)
-        assert kinds(await reconciled(world)) == []
+        await landed(world, 1, loaded=False)
+        await live(world, lambda: not len(world.queues["refine"]), layers=("refine",))
+        world.queues["load"].take()
+        old = refined_uris(world)
         world.datasets = definition(tmp_path, MENDED)
-        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60))
         await live(world)
-        [day] = await reconciled(world)
-        assert (day.figures.refined_rows, day.figures.rejected, differences(day.figures)["raw"]) == (2, 0, 0)
-        assert not day.findings
+        assert amounts(world) == [10, 20]
+        assert len(refined_uris(world)) == 2
+        assert not {*refined_uris(world)} & {*old}
 
     run_virtual(main())
 
 
-def test_an_orphan_of_a_crash_is_explained(world: World) -> None:
+def test_a_replay_from_a_machine_whose_clock_is_behind_counts_all_the_same(world: World, tmp_path: Path) -> None:
+    class Behind(LoopClock):
+        def now(self) -> datetime:
+            return super().now() - timedelta(days=1)
+
     async def main() -> None:
         world.open()
+        await landed(world, 1)
+        for text, wanted in ((DEFINITION.replace("2020-01-01", "2025-12-31"), []), (MENDED, [10, 20])):
+            world.datasets = definition(tmp_path, text)
+            late = replace(tools(world), clock=Behind())
+            await taken(Replay(late, "events", DAYS).run(files_minute_max=60))
+            await live(world)
+            assert amounts(world) == wanted
+            assert len(refined_uris(world)) == len(wanted)
 
-        def die(effect: str) -> None:
-            if effect.startswith("refine send"):
-                raise Crash(effect)
+    run_virtual(main())
 
-        world.send(event(1), event(2))
-        world.journal.before = die
-        with pytest.raises(BaseException):  # noqa: B017, PT011 (the crash, in whatever it came)
-            await live(world, layers=("land",))
-        world.journal.before = Journal().before
-        await LoopClock().sleep(LONG_AFTER)
-        world.send(event(3))
+
+def test_of_two_refined_files_only_the_one_that_was_not_loaded_is_announced(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1, loaded=False)
+        await live(world, lambda: len(world.queues["load"]) == 2, layers=("refine",), refine_partitions_max=1)
+        world.queues["load"].put(Outgoing(world.queues["load"].take()[0]))
         await live(world)
-        await LoopClock().sleep(timedelta(hours=1).total_seconds())
-        [day] = await reconciled(world)
-        assert len(raw_uris(world)) == 2
-        assert [(one.kind, one.count, one.flagged) for one in day.findings] == [("orphan", 2, False)]
-        assert (day.figures.messages, day.figures.messages_distinct) == (3, 2)
-        assert (day.figures.records, day.figures.records_distinct) == (5, 3)
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == [("not_loaded", 1)]
+        assert [one.mend for one in await mended(world)] == ["load"]
+        await live(world)
+        assert kinds(await reconciled(world)) == []
+
+    run_virtual(main())
+
+
+def test_a_replay_that_a_repair_asks_for_removes_leftovers_too(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1)
+        old = dict(world.store.objects)
+        world.datasets = definition(tmp_path, MENDED)
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world)
+        world.store.objects.update(old)
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == [("leftover", 1)] * 2
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world, lambda: not len(world.queues["refine"]), layers=("refine",))
+        world.queues["load"].take()
+        await LoopClock().sleep(LONG_AFTER)
+        assert [one.mend for one in await mended(world)] == ["replay"]
+        await live(world)
+        assert amounts(world) == [10, 20]
+        assert len(refined_uris(world)) == 2
 
     run_virtual(main())

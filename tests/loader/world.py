@@ -15,7 +15,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from service import wiring
 from service.aws.clients import Clients
 from service.aws.redshift import WarehouseLimits, open_warehouse, read_as_text
 from service.aws.s3 import S3Store
@@ -33,7 +32,9 @@ from service.local.provision import REGION, create_tables
 from service.local.redshift.server import Isolation, redshift_standin
 from service.runtime import PooledFanOut, Worker
 from service.settings import PROJECT
-from service.wiring import Parts, build
+from service.wiring import parts
+from service.wiring.build import build
+from service.wiring.parts import Parts
 from tests.contract.places import clients_of
 from tests.fakes.time import InlineThreads
 from tests.fakes.world import DRAIN_SECONDS_MAX, crashes, settings
@@ -188,7 +189,7 @@ class World:
         )
         queues = {queue.name: LivingQueue(queue, life) for queue in (self.load, self.dead)}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(wiring, "RETRY_FIRST_SECONDS", RETRY_SECONDS)
+            patch.setattr(parts, "RETRY_FIRST_SECONDS", RETRY_SECONDS)
             [(_, worker)] = build(Parts(configured, {self.dataset.name: self.dataset}, queues, warehouse, means))
         return worker
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from service.core.events import DatasetPaused
 from service.core.zones import Zone
-from service.settings import LAYERS
+from service.settings import FLOW
 from tests.simulation.facts import Facts
 from tests.simulation.process import Process
 from tests.simulation.producers import SECRET
@@ -93,7 +93,7 @@ def counted(facts: Facts) -> None:
         if process.dead:
             continue
         figures = _figures(process)
-        for layer in LAYERS:
+        for layer in FLOW:
             _balanced(process, layer, figures[layer])
         _heard(process)
     replayed = any(fault.kind == "replay" for fault in facts.run.fired)
@@ -125,7 +125,7 @@ def _balanced(process: Process, layer: str, told: Counter[str]) -> None:
 
 
 def _figures(process: Process) -> dict[str, Counter[str]]:
-    figures: dict[str, Counter[str]] = {layer: Counter() for layer in LAYERS}
+    figures: dict[str, Counter[str]] = {layer: Counter() for layer in FLOW}
     names = {
         "acequia_messages_received_total": "received",
         "acequia_messages_settled_total": "settled",

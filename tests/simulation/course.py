@@ -8,7 +8,8 @@ from service.core.datasets import Dataset
 from service.core.events import ServiceStarted
 from service.core.ports import Means, Queue
 from service.runtime import EXIT_DRAINED, supervise
-from service.wiring import Parts, build
+from service.wiring.build import build
+from service.wiring.parts import Parts
 from tests.fakes.journal import Journal
 from tests.fakes.time import InlineFanOut, run_virtual
 from tests.fakes.world import QUEUES, World, crashes

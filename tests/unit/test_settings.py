@@ -37,7 +37,7 @@ def complaint() -> str:
 
 def test_what_has_no_safe_default_is_enough() -> None:
     settings = Settings.from_environment()
-    assert settings.layers == ("land", "refine", "load")
+    assert settings.layers == ("land", "refine", "load", "quarantine")
     assert settings.key("identity") == settings.key("mask") == b"s" * 32
 
 
@@ -95,7 +95,7 @@ def test_a_missing_setting_says_what_it_is_for(
         ("DRAIN_SECONDS_MAX", "0", "holds '0': input should be greater than 0"),
         ("WAREHOUSE_TLS", "maybe", "holds 'maybe': input should be 'verify' or 'off'"),
         ("LOG_LEVEL", "INFO", "holds 'INFO': input should be 'debug', 'info', 'warning' or 'error'"),
-        ("LAYERS", "land,lod", "holds 'lod': input should be 'land', 'refine' or 'load'"),
+        ("LAYERS", "land,lod", "holds 'lod': input should be 'land', 'refine', 'load' or 'quarantine'"),
         ("RAW_ZONE", "lake/raw", "holds 'lake/raw': a zone is written s3://bucket/prefix"),
         ("REFINED_ZONE", "https://x/y", "holds 'https://x/y': a zone is written s3://bucket/prefix"),
         ("RECORDS_DATASET_DEFAULT", "A-b", "holds 'A-b': a dataset's name has lower case letters, digits and _"),
@@ -140,9 +140,9 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variabl
     ("given", "sentence"),
     [
         (
-            {"VISIBILITY_SECONDS": "129"},
+            {"VISIBILITY_SECONDS": "189"},
             (
-                "ACEQUIA_VISIBILITY_SECONDS is 129, but the slowest batch needs 130: "
+                "ACEQUIA_VISIBILITY_SECONDS is 189, but the slowest batch needs 190: "
                 "its BATCH_SECONDS_MAX + ACEQUIA_POLL_SECONDS + 60"
             ),
         ),
@@ -176,9 +176,9 @@ def test_limits_that_contradict_each_other_are_refused(
 
 
 def test_limits_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACEQUIA_VISIBILITY_SECONDS", "130")
+    monkeypatch.setenv("ACEQUIA_VISIBILITY_SECONDS", "190")
     monkeypatch.setenv("ACEQUIA_DRAIN_SECONDS_MAX", "18.5")
-    assert Settings.from_environment().visibility_seconds == 130
+    assert Settings.from_environment().visibility_seconds == 190
 
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:redshift!lake-admin-AbCdEf"

@@ -6,7 +6,7 @@ early: its row is younger than the one that says `resolved` (`restate.py`).
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from service.core.dead_letter import Place
@@ -126,14 +126,3 @@ def _left(item: SentItem, facts: Facts, awaited: Sequence[Awaited]) -> bool:
     else:
         return False
     return any(ids - own for ids in left)
-
-
-def moment_seen(awaited: Iterable[Awaited], seen: Mapping[Awaited, float]) -> float | None:
-    """Since when all of these are known to be committed; None where one is not."""
-    moments = [seen.get(one) for one in awaited]
-    return None if None in moments else max((one for one in moments if one is not None), default=None)
-
-
-def days_old(round_: Round, now: datetime) -> float:
-    """The round's age."""
-    return (now - round_.began_at).total_seconds() / 86_400

@@ -85,7 +85,8 @@ class Round:
 
     def to_json(self) -> bytes:
         """The object's body."""
-        return json.dumps({"v": VERSION, **asdict(self)}, default=date.isoformat, indent=1).encode()
+        given = {**asdict(self), "began_at": self.began_at.isoformat(), "since": self.since.isoformat()}
+        return json.dumps({"v": VERSION, **given}, indent=1).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> "Round":

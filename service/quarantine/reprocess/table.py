@@ -57,13 +57,13 @@ ORDER BY 8 DESC, 7 DESC, fingerprint
 """
 _ITEMS = """
 WITH things AS (
-  SELECT thing, max(attempts) AS tried,
+  SELECT thing, max(attempts) AS tried, min(first_failed_at) FILTER (state <> 'resolved') AS began,
     list({'error_id': error_id, 'file': _raw_file, 'failed_at': last_failed_at} ORDER BY error_id)
       FILTER (state <> 'resolved') AS error_rows
   FROM latest GROUP BY thing
 )
 SELECT error_id, fingerprint, layer, coalesce(dataset, ''), code, field, raw_file, row_index, record_index, message_id,
-  things.tried, original_uri, first_failed_at, error_rows
+  things.tried, original_uri, things.began, error_rows
 FROM latest JOIN things USING (thing)
 WHERE fingerprint = coalesce($fingerprint, fingerprint) AND layer = coalesce($layer, layer)
   AND coalesce(dataset, '') = coalesce($dataset, dataset, '') AND code = coalesce($code, code)
@@ -138,7 +138,7 @@ class Item:
     """What can be sent back as one: a record by its place in a raw file, or a message that failed whole.
 
     The facts are those of its latest failure that was chosen; `tried` is how often it was tried over all rounds, under
-    whichever code it failed, and `rows` are all of its error rows that are not resolved.
+    whichever code it failed, and `rows` are all of its error rows that are not resolved, the oldest `first_failed_at`.
     """
 
     error_id: str
@@ -256,9 +256,9 @@ def _read(body: bytes) -> pa.Table | None:
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    *facts, first_failed_at, rows = row
-    found = [ErrorRow(one["error_id"], one["file"], utc(one["failed_at"])) for one in rows]
-    return Item(*facts, utc(first_failed_at), tuple(found))
+    rows = tuple(ErrorRow(one["error_id"], one["file"], utc(one["failed_at"])) for one in row[-1])
+    facts = dict(zip(Item.__slots__, row[:-2], strict=False))
+    return Item(**facts, first_failed_at=utc(row[-2]), rows=rows)
 
 
 def utc(moment: datetime) -> datetime:

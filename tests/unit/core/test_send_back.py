@@ -21,7 +21,8 @@ MARK = Mark(error_id="0" * 32, origin="m0", attempt=1, round_id="r1")
 TEXT = st.text(st.characters(), max_size=40)
 """Halves of surrogate pairs too, also two that would make a whole."""
 ATTRIBUTE = st.builds(Attribute, TEXT, TEXT | st.binary(max_size=20))
-ATTRIBUTES = st.dictionaries(TEXT, ATTRIBUTE, max_size=12)
+NAMES = TEXT | st.sampled_from([MARK_ATTRIBUTE, "dataset"])
+ATTRIBUTES = st.dictionaries(NAMES, ATTRIBUTE, max_size=12)
 WRONG = RejectedError("unknown_dataset", "no")
 BODY = TEXT | st.just("\ud83d\ude00")
 NOW = st.just(NOON)
@@ -33,13 +34,11 @@ def letter(message: Message) -> DeadLetter:
 
 
 def contents(outgoing: Outgoing) -> tuple[str, dict[str, Attribute]]:
-    """The message that a layer sees, out of its envelope if it is in one; without the mark."""
-    body, attributes = outgoing.body, dict(outgoing.attributes)
-    if MARK_ATTRIBUTE in attributes and len(outgoing.attributes) <= 2 and '"acequia_dead_letter":1' in body:
-        inner = Original.from_json(json.loads(body)["original"])
-        body, attributes = inner.body, dict(inner.attributes)
-    attributes.pop(MARK_ATTRIBUTE, None)
-    return body, attributes
+    """The message that a layer sees, out of its envelope if it is in one; without our mark."""
+    if len(outgoing.attributes) <= 2 and '"acequia_dead_letter":1' in outgoing.body:
+        inner = Original.from_json(json.loads(outgoing.body)["original"])
+        return inner.body, dict(inner.attributes)
+    return outgoing.body, {name: one for name, one in outgoing.attributes.items() if name != MARK_ATTRIBUTE}
 
 
 @settings(deadline=None, derandomize=True)
@@ -52,7 +51,7 @@ def test_what_comes_back_is_the_message_that_failed(message: Message) -> None:
     assert contents(back) == (message.body, dict(message.attributes))
     assert Mark.of(Message("other", back.body, back.attributes, NOON, NOON, 1, "")) == MARK
     assert len(back.attributes) <= ATTRIBUTES_MAX
-    if len(message.attributes) < ATTRIBUTES_MAX:
+    if len(message.attributes) < ATTRIBUTES_MAX and MARK_ATTRIBUTE not in message.attributes:
         assert back.body == message.body
 
 
@@ -95,6 +94,13 @@ def test_an_older_mark_makes_room_for_the_new_one() -> None:
     assert send_back(Original("m0", NOON, older, "{}"), MARK, "") == Outgoing(
         "{}", attributes(9) | {MARK_ATTRIBUTE: MARK.attribute()}
     )
+
+
+def test_a_foreign_attribute_of_that_name_is_kept_too() -> None:
+    foreign = {MARK_ATTRIBUTE: Attribute("String", "mine"), "a": Attribute("String", "b")}
+    back = send_back(Original("m0", NOON, foreign, "{}"), MARK, "")
+    assert contents(back) == ("{}", foreign)
+    assert back.attributes == {MARK_ATTRIBUTE: MARK.attribute()}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from service.core.notice import File, FileNotice, Replaces
 from service.core.ports import Means
 from service.core.tolerance import Tolerance, ToleranceLimits
 from service.core.zones import Zone, raw_key, refined_key
+from service.load.accept import Accepted
 from service.load.catalogue import CATALOGUE_STATEMENTS
 from service.load.commit import STATEMENTS, Commit
 from service.load.load import Load, Loading
@@ -56,8 +57,7 @@ def load(things: Dataset) -> Load:
     )
     return Load(
         {things.name: things},
-        zones=(RAW, REFINED),
-        errors=ZONE,
+        accepted=Accepted(frozenset({things.name}), RAW, REFINED, ZONE),
         loading=loading,
         tolerance=Tolerance(ToleranceLimits(0.5, 10, 60), clock=means.clock, told=lambda *_: None),
         means=means,

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.clock import Deadline
+from service.core.events import MailFailed, MailSent
 from service.core.ports import Means, Notifier, ObjectStore
 from service.core.retry import Backoff
 from service.core.zones import Zone
 from service.quarantine.digest import MailLimits
 from service.quarantine.mailbox import Mailbox
-from service.quarantine.mailer import Mailer, MailFailed, MailSent
+from service.quarantine.mailer import Mailer
 from service.quarantine.states import Failed, State, States
 from tests.fakes.journal import Journal
 from tests.fakes.notifier import FakeNotifier

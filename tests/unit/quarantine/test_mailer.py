@@ -8,8 +8,9 @@ import pytest
 
 from service.core.clock import LETTING_GO_SECONDS, Deadline
 from service.core.errors import SetupError, TransientError
+from service.core.events import MailFailed, MailSent
 from service.quarantine.mailbox import LEASE_SECONDS, PUBLISH_SECONDS_MAX, Mailbox
-from service.quarantine.mailer import LOOK_SECONDS, MailFailed, MailSent
+from service.quarantine.mailer import LOOK_SECONDS
 from service.quarantine.states import States
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
@@ -212,6 +213,7 @@ def test_draining_ends_at_once_when_nothing_is_owed() -> None:
         mailer.drain(Deadline.after(100, LoopClock()))
         await task
         assert LoopClock().monotonic() == began
+        mailer.drain(Deadline.after(100, LoopClock()))
         late = post.mailer()
         late.drain(Deadline.after(100, LoopClock()))
         await late.run()

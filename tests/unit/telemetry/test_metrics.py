@@ -70,6 +70,15 @@ def samples(metrics: Metrics) -> dict[str, float]:
             {'acequia_rejected_total{code="bad_type",dataset="things",layer="refine"}': 2},
         ),
         (
+            events.LettersQuarantined("quarantine-land", 2, 30, 0),
+            {
+                'acequia_letters_quarantined_total{layer="quarantine-land"}': 2,
+                'acequia_failures_quarantined_total{layer="quarantine-land"}': 30,
+            },
+        ),
+        (events.MailSent(1, 0, 0), {"acequia_mails_total": 1}),
+        (events.MailFailed("setup", "no", 1.0), {'acequia_mail_failures_total{kind="setup"}': 1}),
+        (
             events.GroupLoaded("things", 4, 1, 9, 6, 1, 2, 0.5),
             {
                 'acequia_copies_total{dataset="things"}': 1,

@@ -25,14 +25,20 @@ from service.upkeep.books import QUESTIONS, Sql
 from service.upkeep.days import Days
 from service.upkeep.lake import batch_in
 from service.upkeep.reconcile import Day, Figures, Reconcile
+from service.upkeep.repair import Mended, Repair
+from service.upkeep.replay import Step
 from service.upkeep.tools import IN_FLIGHT, Held, Tools
 from tests.fakes.time import InlineThreads, LoopClock
 from tests.fakes.warehouse import FakeWarehouse
-from tests.fakes.world import World
+from tests.fakes.world import DEFINITION, World, event, live
 
 RAW, REFINED, LAKE_ERRORS = Zone("raw", "raw", ""), Zone("refined", "refined", ""), Zone("errors", "errors", "")
 TODAY = "2026-01-01"
 """The fakes' epoch."""
+MENDED = DEFINITION.replace('name = "amount"', 'name = "amount"\npath = "euros"')
+DAYS = Days.parse(TODAY, TODAY)
+LONG_AFTER = IN_FLIGHT.total_seconds() + 60
+BAD = {"event_id": "x", "event_time": "2025-12-01T10:00:00Z", "amount": "many"}
 
 
 def held(raw: bytes) -> Held:
@@ -212,3 +218,28 @@ def definition(directory: Path, text: str) -> dict[str, Dataset]:
     """Definitions with these events."""
     (directory / "events.toml").write_text(text)
     return load_datasets(directory)
+
+
+async def landed(world: World, files: int, *, loaded: bool = True) -> None:
+    """So many raw files of two records on two days of events each, and time enough for nothing to be in flight."""
+    for number in range(files):
+        world.send(event(10 * number, amount=1, euros=10), event(10 * number + 1, day=2, amount=2, euros=20))
+        await live(world, lambda: not len(world.queues["records"]), layers=("land",))
+    if loaded:
+        await live(world)
+    await LoopClock().sleep(LONG_AFTER)
+
+
+def amounts(world: World) -> list[int]:
+    return sorted(row["amount"] for row in world.rows())
+
+
+async def taken(steps: AsyncIterator[Step]) -> list[str]:
+    return [step.fate async for step in steps]
+
+
+async def mended(world: World) -> list[Mended]:
+    """What a repair of today does."""
+    days = await reconciled(world)
+    repair = Repair(tools(world), "events")
+    return [one for day in days for finding in [day.findings] async for one in repair.run(finding)]

@@ -87,6 +87,11 @@ CASES = [
         facts(3, [output(3), output(3, OTHER, ledger=False)], 3),
         [("refined_twice", -3), ("half_replayed", 3)],
     ),
+    Case(
+        "two definitions, and neither loaded",
+        facts(3, [output(3, ledger=False), output(3, OTHER, ledger=False)], 0),
+        [("refined_twice", -3), ("half_replayed", 3), ("half_replayed", 3)],
+    ),
     Case("gone from the lake", facts(3, [GONE], 3), [("refined_gone", 3)]),
     Case(
         "superseded, and removed",

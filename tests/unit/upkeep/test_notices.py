@@ -117,6 +117,8 @@ def test_files_of_one_definition_and_the_same_columns_share_a_notice(dataset: Da
     more = [replace(one, made=replace(MADE, stored_at=STORED.replace(minute=n % 60))) for n in range(65)]
     notices = [*load_notices(dataset, "refined", [*more, replace(one, made=other)])]
     assert [(len(notice.files), notice.definition[0]) for notice in notices] == [(64, "a"), (1, "a"), (1, "b")]
+    older = replace(one, columns=one.columns[1:])
+    assert len([*load_notices(dataset, "refined", [one, older])]) == 2, "COPY goes by position"
     assert notices[0].produced_at == STORED.replace(minute=0), "that of its oldest file"
 
 

@@ -44,6 +44,7 @@ def test_of_a_failure_that_was_written_again_the_latest_row_counts(world: World)
         (("resolved",), Rejected()),
         (("reprocessed", "open"), Rejected(waiting=1)),
         (("resolved", "reprocessed"), Rejected(sent_back=1)),
+        (("open", "reprocessed"), Rejected(waiting=1)),
         (("open", "open"), Rejected(waiting=1)),
     ],
 )
@@ -80,7 +81,7 @@ def test_other_datasets_days_and_layers_do_not_count(world: World) -> None:
     assert {uri: found.of(uri, None) for uri in (FILE, OTHER_DAY, OTHER_DATASET)} == dict.fromkeys(
         (FILE, OTHER_DAY, OTHER_DATASET), Rejected()
     )
-    assert found.rows.num_rows == 0
+    assert found.rows.num_rows == 1, "that of the load layer"
     assert found.load_failures == 1
 
 

@@ -1,0 +1,213 @@
+"""`acequia reprocess`: what failed, by cause; examples of it; and back to where it can succeed."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from service.commands.ending import end
+from service.commands.failures import done_lines, example_lines, expected_lines, groups_table
+from service.commands.report import console
+from service.core.clock import SystemClock
+from service.core.errors import SetupError
+from service.quarantine.reprocess.plan import Plan, errors_of, group_of, plan
+from service.quarantine.reprocess.run import Run, already_loaded
+from service.quarantine.reprocess.show import shown
+from service.quarantine.reprocess.table import Choice, ErrorTable
+from service.quarantine.reprocess.tools import Tools
+from service.runtime import EXIT_INTERRUPTED
+from service.settings import Settings
+
+Opening = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+"""Opens the clients for the length of a command."""
+
+EXIT_PARTLY = 1
+RATE = 100.0
+DAYS = 14
+LIMIT = 100_000
+EXAMPLES = 3
+
+Since = Annotated[str | None, typer.Option(help=f"Failed since, UTC: a day or a moment; by default {DAYS} days ago.")]
+Until = Annotated[str | None, typer.Option(help="Failed until; a day counts to its end.")]
+Layer = Annotated[str | None, typer.Option(help="land, refine or load.")]
+Dataset = Annotated[str | None, typer.Option(help="Whose records.")]
+Code = Annotated[str | None, typer.Option(help="Why, such as bad_type.")]
+
+
+def reprocess_commands(opening: Opening) -> typer.Typer:
+    """The verbs, given what opens the clients."""
+    verbs = typer.Typer(no_args_is_help=True, help="What failed, by cause, and back to where it can succeed.")
+    verbs.command("list")(_list(opening))
+    verbs.command("show")(_show(opening))
+    verbs.command("run")(_run(opening))
+    return verbs
+
+
+def _list(opening: Opening) -> Callable[..., None]:
+    def list_(
+        *, since: Since = None, until: Until = None, layer: Layer = None, dataset: Dataset = None, code: Code = None
+    ) -> None:
+        """Failures by fingerprint: how many, where they stand, since when, and why."""
+
+        async def work() -> int:
+            choice = _choice(since, until, layer=layer, dataset=dataset, code=code)
+            async with opening(Settings.from_environment()) as tools:
+                table = await errors_of(choice, tools.errors, tools.means)
+                groups = await tools.means.threads.run(table.groups, choice)
+            _warn(table)
+            console().print(
+                groups_table(groups) if groups else f"Nothing of that failed since {choice.since:%Y-%m-%d}."
+            )
+            return 0
+
+        end(work, stopped=lambda: "acequia: stopped")
+
+    return list_
+
+
+def _show(opening: Opening) -> Callable[..., None]:
+    def show(
+        fingerprint: Annotated[str, typer.Argument(help="From `acequia reprocess list`.")],
+        *,
+        since: Since = None,
+        until: Until = None,
+        examples: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = EXAMPLES,
+    ) -> None:
+        """Examples of one kind of failure, masked, with the field that is to blame, and where they lie."""
+
+        async def work() -> int:
+            choice = _choice(since, until)
+            async with opening(Settings.from_environment()) as tools:
+                table = await errors_of(choice, tools.errors, tools.means)
+                group = await group_of(fingerprint, table, choice, tools.means)
+                few = await tools.means.threads.run(table.examples, fingerprint, examples)
+                found = await shown(few, tools.means)
+            _warn(table)
+            console().print(groups_table([group]))
+            for one in found:
+                console().print(example_lines(one))
+            return 0
+
+        end(work, stopped=lambda: "acequia: stopped")
+
+    return show
+
+
+def _run(opening: Opening) -> Callable[..., None]:
+    def run(  # noqa: PLR0913 (a command's options)
+        *,
+        fingerprint: Annotated[str | None, typer.Option(help="One kind of failure.")] = None,
+        layer: Layer = None,
+        dataset: Dataset = None,
+        code: Code = None,
+        since: Since = None,
+        until: Until = None,
+        limit: Annotated[int, typer.Option(min=1, max=LIMIT, help="Records, at the most.")] = LIMIT,
+        parked: Annotated[bool, typer.Option("--parked", help="Also what was tried too often.")] = False,
+        rehearse: Annotated[bool, typer.Option("--rehearse", help="Tell what would pass; send nothing.")] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+        rate: Annotated[float, typer.Option(min=0.1, help="Messages a second, at the most.")] = RATE,
+    ) -> None:
+        """Try the chosen under the definitions of now, then send them back to the queues on which they failed."""
+
+        async def work() -> int:
+            choice = _choice(since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
+            choice = replace(choice, limit=limit, parked=parked)
+            async with opening(Settings.from_environment()) as tools:
+                planned = await _planned(choice, tools)
+                typer.echo("\n".join(expected_lines(planned, attempts_max=tools.attempts_max)))
+                if rehearse or not (planned.items or planned.exhausted):
+                    return 0
+                if not _agreed(planned, yes=yes):
+                    return EXIT_PARTLY
+                return await _send(planned, tools, rate)
+
+        end(
+            work,
+            stopped=lambda: "acequia: stopped, nothing was sent that is not written down: the same command goes on",
+        )
+
+    return run
+
+
+async def _planned(choice: Choice, tools: Tools) -> Plan:
+    with _progress("rehearsed") as progress:
+        bar = progress.add_task("", total=None)
+
+        def begun(total: int) -> Callable[[int], None]:
+            progress.update(bar, total=total)
+            return lambda more: progress.advance(bar, more)
+
+        return await plan(choice, tools, begun)
+
+
+async def _send(planned: Plan, tools: Tools, rate: float) -> int:
+    there = await already_loaded(planned, tools)
+    if there:
+        typer.echo(f"{there:,} of these records are in the warehouse already: they will not be there twice.")
+    stop = _stopping()
+    with _progress("sent back") as progress:
+        bar = progress.add_task("", total=len(planned.items))
+        run = Run(tools, rate=rate, stop=stop.is_set, told=lambda more: progress.advance(bar, more))
+        done = await run.run(planned)
+    typer.echo("\n".join(done_lines(done)))
+    if done.stopped:
+        typer.echo("acequia: stopped; what was sent is written down. The same command sends the rest", err=True)
+        return EXIT_INTERRUPTED
+    return EXIT_PARTLY if done.refused else 0
+
+
+def _agreed(planned: Plan, *, yes: bool) -> bool:
+    if yes or not planned.forecast.hopeless:
+        return True
+    if not sys.stdin.isatty():
+        raise SetupError("most of these would fail again, and nobody is there to be asked: say --yes to send them")
+    return typer.confirm(f"Most would fail again. Send all {len(planned.items):,} all the same?")
+
+
+def _stopping() -> asyncio.Event:
+    """Set by the first Ctrl-C, so that what was sent is written down; the second one ends everything at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, first)
+    return stop
+
+
+def _choice(since: str | None, until: str | None, **wanted: str | None) -> Choice:
+    now = SystemClock().now()
+    began = now - timedelta(days=DAYS) if since is None else _moment("--since", since, time.min)
+    ends = now + timedelta(days=1) if until is None else _moment("--until", until, time.max)
+    return Choice(began, ends, **wanted)  # type: ignore[arg-type]  # names of the choice's texts
+
+
+def _moment(option: str, written: str, of_day: time) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(written), of_day, UTC)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        raise SetupError(f"{option} {written!r} is no moment: write it as 2026-01-31 or 2026-01-31T12:00") from None
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _warn(table: ErrorTable) -> None:
+    for uri in table.unreadable:
+        typer.echo(f"acequia: {uri} cannot be read as an error file and is left out", err=True)
+
+
+def _progress(what: str) -> Progress:
+    columns = (TextColumn(f"{what} {{task.description}}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console())
