@@ -21,6 +21,7 @@ from service.runtime import PooledFanOut
 
 REGION = "eu-central-1"
 RECORDS, REFINE, LOAD, REPROCESS = "acequia-records", "acequia-refine", "acequia-load", "acequia-reprocess"
+ALERTS, MAIL = "acequia-alerts", "acequia-mail"
 RECEIVES_MAX = 20
 """High, so that deployments and kills never push good messages into dead letters."""
 RETENTION_SECONDS = 14 * 24 * 3600
@@ -34,6 +35,7 @@ class LocalAws:
 
     sqs: AwsClient
     s3: AwsClient
+    sns: AwsClient
 
     async def queue(self, name: str) -> SqsQueue:
         """The `Queue` port on one of its queues."""
@@ -53,8 +55,12 @@ async def open_aws(endpoint: str) -> AsyncIterator[LocalAws]:
         "aws_access_key_id": "local",
         "aws_secret_access_key": "local",
     }
-    async with session.create_client("sqs", **place) as sqs, session.create_client("s3", **place) as s3:
-        yield LocalAws(sqs, s3)
+    async with (
+        session.create_client("sqs", **place) as sqs,
+        session.create_client("s3", **place) as s3,
+        session.create_client("sns", **place) as sns,
+    ):
+        yield LocalAws(sqs, s3, sns)
 
 
 async def create_zones(aws: LocalAws, buckets: Iterable[str]) -> None:
@@ -77,6 +83,15 @@ async def create_queues(aws: LocalAws) -> None:
         redrive = {"deadLetterTargetArn": target, "maxReceiveCount": RECEIVES_MAX}
         await _queue(aws, name, {"RedrivePolicy": json.dumps(redrive)})
     await _queue(aws, REPROCESS, {})
+
+
+async def create_alerts(aws: LocalAws) -> str:
+    """The topic for mail, with a queue subscribed to it in the place of people; returns its ARN."""
+    topic = str((await aws.sns.create_topic(Name=ALERTS))["TopicArn"])
+    url = await _queue(aws, MAIL, {})
+    arn = (await aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"]))["Attributes"]["QueueArn"]
+    await aws.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return topic
 
 
 async def create_tables(dsn: str, sql: Path, datasets: Mapping[str, Dataset]) -> None:

@@ -15,16 +15,17 @@ from urllib.parse import urlsplit
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.local.emulator import emulated_aws
+from service.local.mail import kept_mail
 from service.local.ports import HOST, free_port
 from service.local.postgres import postgres
 from service.local.processes import ChildFailedError
-from service.local.provision import REGION, create_queues, create_tables, create_zones, open_aws
+from service.local.provision import REGION, create_alerts, create_queues, create_tables, create_zones, open_aws
 from service.local.redshift.server import redshift_standin
 
 AWS_PORT = 4566
 WAREHOUSE_PORT = 5439
 MARKER = "made-by-acequia-local"
-OURS = ("aws", "warehouse", "worker.log")
+OURS = ("aws", "warehouse", "mail", "worker.log")
 """What a run makes, and the next one removes; nothing else is ever removed."""
 ZONES = {"raw": "acequia-raw", "refined": "acequia-refined", "errors": "acequia-errors"}
 ACCOUNT = "000000000000"
@@ -66,8 +67,11 @@ async def backing_services(
             )
             async with open_aws(endpoint) as aws:
                 await create_queues(aws)
+                topic = await create_alerts(aws)
+            await running.enter_async_context(kept_mail(endpoint, directory / "mail"))
             await create_tables(dsn, sql, datasets)
             environment = _environment(endpoint, dsn)
+            environment["ACEQUIA_ALERTS_TOPIC_ARN"] = topic
             environment["ACEQUIA_DATASETS_DIRECTORY"] = str(datasets_directory)
             yield Stack(directory, endpoint, dsn, environment)
 

@@ -59,7 +59,7 @@ class Repair:
     async def _replay(self, facts: Facts) -> Mended:
         if facts.raw is None:
             return Mended("replay", facts.uri, "it is gone")
-        old = [one.uri for one in facts.outputs if one.made is not None or one.live]
+        old = [one.uri for one in facts.outputs]
         try:
             booked = [one.booked for one in facts.outputs if one.booked is not None]
             await self._tools.announce_replay(self._dataset, facts.raw, old, booked)

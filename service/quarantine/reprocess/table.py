@@ -5,7 +5,7 @@ takes some 150 bytes. Days are those of the first failure, by which the files li
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,13 @@ _SHARED = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([(name, _SHARED if name in WORDS else SCHEMA.field(name).type) for name in COLUMNS])
 FILES_AT_A_TIME = 64
 DAYS_MAX = 400
-MEMORY = "1GB"
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "memory_limit": "1GB",
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 _LATEST = """
 CREATE TEMP VIEW latest AS
@@ -174,12 +180,18 @@ class Example:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
 class ErrorTable:
-    """All versions of the rows. `unreadable` are files that nobody can read. Every method is work for a thread."""
+    """All versions of the rows. `unreadable` are files that nobody can read. Every method is work for a thread, one at
+    a time; the database behind them is in memory, reaches nothing outside, and goes with the table.
+    """
 
-    rows: pa.Table
-    unreadable: Sequence[str] = field(default=())
+    def __init__(self, rows: pa.Table, unreadable: Sequence[str] = ()) -> None:
+        self.rows = rows
+        self.unreadable = unreadable
+        self._database = duckdb.connect(config=_CONFIG)
+        self._database.execute("SET lock_configuration = true")
+        self._database.register("error_rows", rows)
+        self._database.execute(_LATEST)
 
     def groups(self, choice: Choice) -> list[Group]:
         """By fingerprint, those with most open records first."""
@@ -199,18 +211,7 @@ class ErrorTable:
         return self._ask(question, parameters)
 
     def _ask(self, question: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": 1,
-            "memory_limit": MEMORY,
-            "enable_external_access": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-        with duckdb.connect(config=config) as database:
-            database.execute("SET lock_configuration = true")
-            database.register("error_rows", self.rows)
-            database.execute(_LATEST)
-            return database.execute(question, parameters).fetchall()
+        return self._database.execute(question, parameters).fetchall()
 
 
 async def read_table(zone: Zone, means: Means, since: date) -> ErrorTable:
@@ -226,8 +227,7 @@ async def read_table(zone: Zone, means: Means, since: date) -> ErrorTable:
                 pieces.append(rows)
             elif read is not None:
                 unreadable.append(uri)
-    rows = await means.threads.run(lambda: pa.concat_tables(pieces))
-    return ErrorTable(rows, unreadable)
+    return await means.threads.run(lambda: ErrorTable(pa.concat_tables(pieces), unreadable))
 
 
 async def _files(zone: Zone, means: Means, since: date) -> AsyncIterator[str]:
