@@ -14,7 +14,7 @@ An unlocked read of the ledger proves presence, never absence: so it is read und
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.core.errors import TransientError
+from service.core.errors import RejectedError, TransientError
 from service.core.ports import Means, Session, Warehouse
 from service.load import ledger
 from service.load.groups import Group
@@ -83,12 +83,13 @@ class Commit:
                 await self._lock.take(session, group.dataset, places)
                 known = await self._known(session, group.units, places)
                 units = [unit for unit in group.units if not ledger.settled(unit, known)]
+                _refuse_overtaken(units, known)
                 fates = await self._load(session, group, units, places)
                 old = await self._write(session, (group, units), fates, known)
         except NotGrantedError as down:
             raise await self._lock.explained(group.dataset, down) from down
         done = [unit for unit in group.units if unit not in units]
-        await self._means.store.remove([*(entry.uri for entry in old), *ledger.in_vain(done, known)])
+        await self._means.store.remove([*ledger.files_of(old), *ledger.in_vain(done, known)])
         return Committed(
             files=len(fates),
             known_files=sum(len(unit.files) for unit in group.units) - len(fates),
@@ -151,3 +152,11 @@ class Commit:
             entries = listed(row.values() for row in rows)
             await session.execute(self._statements.render("ledger_add", entries=entries, **places))
         return old
+
+
+def _refuse_overtaken(units: Sequence[Unit], known: Known) -> None:
+    """A replay deletes all rows of its raw file: also those that were sent back since, which it does not give."""
+    for unit in units:
+        if ledger.overtaken(unit, known):
+            sentence = "records of its raw file were sent back after it was asked for: replay the file again"
+            raise RejectedError("load_refused", sentence, file=unit.uris[0] if unit.uris else None)

@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from service.core.datasets import Dataset
 from service.core.notice import FileNotice
-from service.load.ledger import Unit, batch_of
+from service.load.ledger import Unit
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
-Kind: TypeAlias = tuple[int, Columns, str, str, bool]
+Kind: TypeAlias = tuple[bool, int, Columns, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +33,28 @@ def units_of(notice: FileNotice) -> list[Unit]:
 
 
 def groups(dataset: Dataset, notices: Iterable[FileNotice], group_id: str) -> Iterator[Group]:
-    """Units that may share a COPY, each once: the same columns in the same order, written under one definition.
+    """Units that may share a COPY, each once: the same columns in the same order, no two of one raw file and partition.
 
-    Under two definitions one raw file gives two files of the same rows; in one COPY nobody could tell whose a row is.
-    Replays come last, because they may replace what comes before; of one raw file the older first, each in its own
-    group.
+    One raw file may have given two files of the same rows, under two definitions, or when rows were sent back; in one
+    COPY nobody could tell whose a row is, so they take turns, the older first. Replays come last, because they may
+    replace what comes before; of one raw file the older first, each in its own group.
     """
     found: dict[Kind, dict[object, Unit]] = {}
-    replays: dict[str, list[object]] = {}
+    turns: dict[str, list[object]] = {}
     for notice in sorted(notices, key=lambda one: one.produced_at):
         for unit in units_of(notice):
             hourly = any("/hr=" in uri for uri in unit.uris)
             cut = (notice.event_time or dataset.event_time, hourly)
-            kind = (_round(unit, replays), tuple(notice.columns), "" if unit.replaces else notice.definition, *cut)
+            kind = (unit.replaces is not None, _turn(unit, turns), tuple(notice.columns), *cut)
             found.setdefault(kind, {}).setdefault(unit.key, unit)
-    for kind in sorted(found, key=lambda one: one[0]):
-        yield Group(dataset, kind[1], list(found[kind].values()), group_id, kind[3], kind[4])
+    for kind in sorted(found, key=lambda one: one[:2]):
+        yield Group(dataset, kind[2], list(found[kind].values()), group_id, kind[3], kind[4])
 
 
-def _round(unit: Unit, replays: dict[str, list[object]]) -> int:
-    """0 for files, and for a replay: the how manieth it is of its raw file."""
-    if unit.replaces is None:
-        return 0
-    seen = replays.setdefault(batch_of(unit.replaces.raw_file), [])
+def _turn(unit: Unit, turns: dict[str, list[object]]) -> int:
+    """The how manieth it is of its raw file and partition; a replay: of its raw file."""
+    place = unit.files[0].uri.rpartition("/")[0] if unit.replaces is None else "replay"
+    seen = turns.setdefault(f"{place}/{unit.batch}", [])
     if unit.key not in seen:
         seen.append(unit.key)
-    return seen.index(unit.key) + 1
+    return seen.index(unit.key)

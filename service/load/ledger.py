@@ -2,6 +2,9 @@
 
 A row stays for ever, because a queue may deliver an old notice again: a file that a replay has put others in the place
 of keeps its row, with the moment in `superseded_at`. What is true of the table now is in the rows without one.
+
+Files of the raw file that were announced before that moment and come later load nothing. Where a replay found no file
+to write that into, a row without a file says it, under the landed batch's own id.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +42,11 @@ class Unit:
     def key(self) -> object:
         """What makes it the same unit in another notice: a file is one, whoever announced it."""
         return (self.uris, self.replaces, self.produced_at) if self.replaces is not None else self.uris
+
+    @property
+    def batch(self) -> str:
+        """The landed batch that all of it stems from."""
+        return batch_of(self.replaces.raw_file if self.replaces is not None else self.files[0].uri)
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -100,12 +108,21 @@ def settled(unit: Unit, known: Known) -> bool:
 
     True may come from a read without the lock; False only from one under it.
     """
+    if _replayed_since(unit, known):
+        return True
     if unit.replaces is None:
         return all(uri in known for uri in unit.uris)
-    produced_at, theirs = as_stored(unit.produced_at), _of_replay(unit, known)
-    if any(entry.superseded_at is not None and entry.superseded_at > produced_at for entry in theirs.values()):
-        return True
-    return _named(unit) <= theirs.keys() and all(entry.moment >= produced_at for entry in theirs.values())
+    produced_at, theirs = as_stored(unit.produced_at), _of_batch(unit, known)
+    moments = [entry.moment for entry in theirs.values()]
+    return bool(theirs) and _named(unit) <= theirs.keys() and min(moments) >= produced_at
+
+
+def overtaken(unit: Unit, known: Known) -> bool:
+    """Whether records of the raw file were sent back after this replay was asked for, and are in the table already."""
+    produced_at, theirs = as_stored(unit.produced_at), _of_batch(unit, known).values()
+    return unit.replaces is not None and any(
+        entry.superseded_at is None and entry.moment > produced_at and entry.uri not in unit.uris for entry in theirs
+    )
 
 
 def loaded(units: Iterable[Unit], fates: Fates, group_id: str, now: datetime) -> list[Entry]:
@@ -136,28 +153,41 @@ def superseding(units: Iterable[Unit], known: Known, now: datetime) -> list[Entr
     for unit in units:
         if unit.replaces is None:
             continue
-        old, moment = _of_replay(unit, known), as_stored(unit.produced_at)
-        for uri in sorted({*old, *_named(unit)} - {*unit.uris}):
+        old, moment = _of_batch(unit, known), as_stored(unit.produced_at)
+        for uri in sorted(({*old, *_named(unit)} - {*unit.uris}) or {unit.batch}):
             unloaded = Entry(uri, "", 0, 0, 0, 0, 0, "", as_stored(now), batch_of(uri), moment, None)
             rows.append(replace(old.get(uri, unloaded), superseded_at=moment))
     return rows
 
 
 def in_vain(units: Iterable[Unit], known: Known) -> list[str]:
-    """Files of settled replays that lie in the lake although their rows are not in the table, or not any more."""
+    """Files of settled units that lie in the lake although their rows are not in the table, or not any more."""
     found = set()
     for unit in units:
+        theirs = _of_batch(unit, known)
+        live = {uri for uri, entry in theirs.items() if entry.superseded_at is None}
         if unit.replaces is not None:
-            theirs = _of_replay(unit, known)
-            live = {uri for uri, entry in theirs.items() if entry.superseded_at is None}
-            found |= {*theirs, *_named(unit)} - live
+            found |= {*theirs, *_named(unit)} - live - {unit.batch}
+        elif _replayed_since(unit, known):
+            found |= {*unit.uris} - live
     return sorted(found)
 
 
-def _of_replay(unit: Unit, known: Known) -> Known:
-    """The rows of all files that were ever made of the replayed raw file."""
-    batch = batch_of(unit.replaces.raw_file) if unit.replaces is not None else None
-    return {uri: entry for uri, entry in known.items() if batch_of(uri) == batch}
+def files_of(entries: Iterable[Entry]) -> list[str]:
+    """The files among these rows."""
+    return [entry.uri for entry in entries if entry.uri != entry.batch_id]
+
+
+def _of_batch(unit: Unit, known: Known) -> Known:
+    """The rows about all files that were ever made of the same raw file."""
+    return {uri: entry for uri, entry in known.items() if batch_of(uri) == unit.batch}
+
+
+def _replayed_since(unit: Unit, known: Known) -> bool:
+    """Whether a replay of the raw file that was written later than this took place."""
+    produced_at = as_stored(unit.produced_at)
+    moments = (entry.superseded_at for entry in _of_batch(unit, known).values())
+    return any(moment is not None and moment > produced_at for moment in moments)
 
 
 def _named(unit: Unit) -> set[str]:
@@ -167,7 +197,7 @@ def _named(unit: Unit) -> set[str]:
 def where(units: Sequence[Unit]) -> str:
     """The condition that finds every row which concerns these units."""
     uris = {uri for unit in units for uri in _named(unit)}
-    batches = {batch_of(unit.replaces.raw_file) for unit in units if unit.replaces is not None}
+    batches = {unit.batch for unit in units}
     either = [("uri", uris), ("batch_id", batches)]
     return " OR ".join(f"{name} IN ({listed(map(literal, sorted(found)))})" for name, found in either if found)
 

@@ -208,7 +208,7 @@ class Refine:
     ) -> Iterator[FileNotice]:
         """Notices for the load queue; a replay has one, because it is loaded whole or not at all.
 
-        Where records were sent back, it is the moment of that which counts against a replay of the whole file.
+        Its moment is that of the refine notice: against a replay it counts what was asked for last, not refined last.
         """
         told = FileNotice(
             dataset=origin.place.dataset,
@@ -217,13 +217,13 @@ class Refine:
             columns=program.dataset.stored_columns,
             batch_id=origin.place.batch_id,
             definition=origin.definition,
-            produced_at=notice.produced_at if notice.rows else self._means.clock.now(),
+            produced_at=notice.produced_at,
             event_time=program.dataset.event_time,
         )
         if notice.replaces is not None:
             if len(files) > FILES_MAX:
                 raise RejectedError("too_large", f"the raw file has more than {FILES_MAX} partitions now")
-            yield replace(told, produced_at=notice.produced_at, replaces=notice.replaces)
+            yield replace(told, replaces=notice.replaces)
             return
         for some in _slices(files, self._terms.partitions_max):
             yield replace(told, files=some)

@@ -279,3 +279,49 @@ async def _crash(world: World, number: int, when: str, directory: Path) -> bool:
     world.journal.before, world.journal.after = calm.before, calm.after
     await live(world)
     return left < 0
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+@pytest.mark.parametrize("good", [True, False], ids=["some were good", "none was good"])
+def test_rows_that_come_late_do_not_bring_an_old_definition_back(
+    world: World, tmp_path: Path, *, named: bool, good: bool
+) -> None:
+    async def main() -> None:
+        world.open()
+        raw = await first_load(world, *(EVENTS if good else EVENTS[:1]))
+        [letter] = letters(world)
+        first = refined_files(world)
+        mend(world, tmp_path)
+        [late] = await refined(world, rows_notice(raw, letter, (0, 0), hours=1))
+        mend(world, tmp_path, DEFINITION)
+        new = await refined(world, file_notice(raw, refined_files(world) if named else first, hours=2))
+        await load(world, *new, late, late)
+        assert world.event_ids() == ["e002"] * good
+        assert refined_files(world) == sorted(file.uri for notice in new for file in notice.files)
+
+    run_virtual(main())
+    assert not world.letters("load")
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["rows first", "replay first"])
+@pytest.mark.parametrize(("hours", "found"), [(1, ["e002"]), (3, ["e001", "e002"])], ids=["older", "younger"])
+def test_rows_in_hand_together_with_a_replay_of_their_file(
+    world: World, tmp_path: Path, *, turned: bool, hours: int, found: list[str]
+) -> None:
+    """Asked for before it they give way to it; asked for after it they stay, and it says that it must be run again."""
+
+    async def main() -> None:
+        world.open()
+        raw = await first_load(world, *EVENTS)
+        [letter] = letters(world)
+        first = refined_files(world)
+        mend(world, tmp_path)
+        some = await refined(world, rows_notice(raw, letter, (0, 0), hours=hours))
+        mend(world, tmp_path, DEFINITION)
+        both = [*some, *await refined(world, file_notice(raw, first, hours=2))]
+        world.queues["load"].put(*(Outgoing(one.to_json()) for one in (both[::-1] if turned else both)))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == found
+    assert [letter["code"] for letter in world.letters("load")] == ["load_refused"] * (hours == 3)

@@ -112,9 +112,9 @@ def test_other_raw_files_are_nobodys_business() -> None:
     assert in_vain([replay(1, [uri(2)], [uri(1)])], known) == [uri(1)]
 
 
-def test_the_rows_asked_for_are_those_of_the_files_and_of_the_replayed_batches() -> None:
+def test_the_rows_asked_for_are_those_of_the_files_and_of_their_batches() -> None:
     batch = "20260201T100000000Z-00000000000000aa"
-    assert where([PLAIN]) == f"uri IN ('{uri(1)}')"
+    assert where([PLAIN]) == f"uri IN ('{uri(1)}') OR batch_id IN ('{batch}')"
     asked = where([replay(1, [uri(2)], [uri(1)])])
     assert asked == f"uri IN ('{uri(1)}', '{uri(2)}') OR batch_id IN ('{batch}')"
 
