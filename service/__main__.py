@@ -19,7 +19,7 @@ from service.local.processes import ChildFailedError
 from service.local.redshift.alone import redshift_alone
 from service.local.redshift.server import Isolation
 from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
-from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_LATE, EXIT_SETUP
+from service.runtime import EXIT_BUG, EXIT_INTERRUPTED, EXIT_SETUP
 from service.settings import FLOW, PROJECT, Settings
 from service.telemetry.logs import Log
 
@@ -51,10 +51,9 @@ def run() -> None:
         code = EXIT_BUG
         for bug in _leaves(bugs):
             log.bug(bug)
-    if code == EXIT_LATE:  # a worker thread may still be busy; its work is repeated elsewhere
-        sys.stdout.flush()
-        os._exit(code)
-    raise typer.Exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a worker thread may still be busy, and would be waited for; its work is repeated elsewhere
 
 
 @commands.command()

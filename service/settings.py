@@ -31,6 +31,7 @@ CLOSE_SECONDS = 15
 LANDING_SECONDS = 60
 """What storing and announcing a batch may take on top of its age."""
 KEY_BYTES_MIN = 32
+MESSAGES_A_POLLER = 20
 REFINE_MEMORY_A_BYTE = 8
 """Refining needs that many bytes of memory for a byte of a raw file's bodies."""
 
@@ -207,6 +208,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"ACEQUIA_VISIBILITY_SECONDS is {self.visibility_seconds}, but the slowest batch needs {needed:.0f}: "
                 "its BATCH_SECONDS_MAX + ACEQUIA_POLL_SECONDS + 60"
+            )
+        if self.messages_inflight_max < MESSAGES_A_POLLER * self.land_pollers:
+            raise ValueError(
+                f"ACEQUIA_MESSAGES_INFLIGHT_MAX is {self.messages_inflight_max}, but ACEQUIA_LAND_POLLERS = "
+                f"{self.land_pollers} need {MESSAGES_A_POLLER} each: ten on their way, and ten in hand"
             )
         if self.warehouse_connections_max < self.load_tables_max:
             raise ValueError(

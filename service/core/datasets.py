@@ -13,6 +13,9 @@ SERVICE_SCHEMA = "acequia"
 """Where the service keeps what is its own, for those who operate it."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
+UNDEFINED = ""
+"""In the place of a dataset's name: notices of ours about datasets that have no definition in this process."""
+
 SYSTEM_COLUMNS: tuple[tuple[str, str], ...] = (
     ("_record_id", "varchar(64)"),
     ("_received_at", "timestamp"),

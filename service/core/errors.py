@@ -73,6 +73,11 @@ class RejectedError(AcequiaError):
         self.file = file
 
 
+def undefined() -> RejectedError:
+    """For a notice of ours about a dataset that has no definition in this process: most likely it was deployed so."""
+    return RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
+
+
 class DefinitionError(SetupError):
     """A dataset file is wrong: which file, where in it, and what would be right."""
 

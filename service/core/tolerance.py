@@ -15,6 +15,8 @@ TRIALS_MAX = 12
 """After that many pauses a piece of work is taken even if nothing else has come that could have been good."""
 TRIPPED_MAX = 1_000
 """Pieces of work that are remembered, of each dataset: those that were tried last."""
+PAUSES_MAX = 2_016
+"""After that many pauses in a row, a week's at the default length, a piece of work a pause is taken, whichever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class _Seen:
     window: deque[tuple[float, int, int]] = field(default_factory=deque)
     run: int = 0
     paused_until: float | None = None
+    pauses: int = 0
+    """How many in a row, with nothing good in between."""
     tripped: dict[str, int] = field(default_factory=dict)
     """How often a piece of work has made the dataset pause."""
     outlived: set[str] = field(default_factory=set)
@@ -73,12 +77,16 @@ class Tolerance:
         why = self._excess(seen, items, rejected) if rejected and self._limits.share_max < 1 else None
         if why is None or what in seen.outlived or seen.tripped.get(what, 0) >= TRIALS_MAX:
             return True
+        seen.pauses += 1
         seen.tripped[what] = seen.tripped.pop(what, 0) + 1
         if len(seen.tripped) > TRIPPED_MAX:
             oldest = next(iter(seen.tripped))  # done by another process, most likely
             del seen.tripped[oldest]
             seen.outlived.discard(oldest)
         seen.paused_until = self._clock.monotonic() + self._limits.pause_seconds
+        if seen.pauses > PAUSES_MAX:
+            seen.tripped[what] = TRIALS_MAX
+            return True
         self._told(dataset, why)
         return False
 
@@ -90,7 +98,7 @@ class Tolerance:
         if blamed:
             return  # it stands for itself alone, and says nothing about the others
         if seen.paused_until is not None:
-            seen.paused_until = None
+            seen.paused_until, seen.pauses = None, 0
             seen.window.clear()
             seen.run = 0
             seen.outlived.update(seen.tripped)

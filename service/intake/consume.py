@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 
 from service.core.batching import BatchLimits
 from service.core.clock import Deadline
-from service.core.errors import RejectedError, SetupError, TransientError
+from service.core.errors import DatasetSetupError, RejectedError, SetupError, TransientError
 from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReceived
 from service.core.layer import Layer, Outcome
 from service.core.model import Batch, Held, Message, utf8_bytes
@@ -32,8 +32,12 @@ from service.intake.trouble import Trouble
 
 T = TypeVar("T")
 
-RELEASE_SECONDS_MAX = 5.0
+RELEASE_SECONDS_MAX = 4.0
+RELEASE_AT_ONCE_SECONDS = 1.0
+"""When somebody insists."""
 MESSAGES_A_RECEIVE_MAX = 10
+DEFERRED_SECONDS = 300.0
+"""Messages of a dataset that waits for an operator are sent again with that delay, where they take the others' room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Intake(Generic[T]):
         """Wakes the dispatcher: something arrived, or a batch ended."""
         self._settled = asyncio.Event()
         """Wakes pollers that found no room."""
+        self._pollers: list[asyncio.Task[None]] = []
         self._received_all = False
         self._batches = itertools.count(1)
         """Numbers batches: two of the same messages, received twice at once, have the same id."""
@@ -100,25 +105,31 @@ class Intake(Generic[T]):
         """Receive no more; seal, handle and settle what can be by then, then let `run` return."""
         self._stopping.ask(deadline)
         self._settled.set()
+        self._arrived.set()
 
     async def run(self) -> None:
         """Receive and hand on until drained, then give back what could not be done; also when cancelled.
 
         Giving back comes last, when no poll is under way that would receive the same messages again.
         """
+        release_seconds = RELEASE_SECONDS_MAX
         try:
             async with asyncio.TaskGroup() as side:
                 keeper = side.create_task(self._keep(), name=f"{self._layer.name} keeper")
                 dispatcher = side.create_task(self._dispatch(), name=f"{self._layer.name} dispatcher")
                 async with asyncio.TaskGroup() as polls:
                     for number in range(self._limits.pollers):
-                        polls.create_task(self._poll(number), name=f"{self._layer.name} poller {number}")
+                        poller = polls.create_task(self._poll(number), name=f"{self._layer.name} poller {number}")
+                        self._pollers.append(poller)
                 self._received_all = True
                 self._arrived.set()
                 await dispatcher
                 keeper.cancel()
+        except asyncio.CancelledError:
+            release_seconds = RELEASE_AT_ONCE_SECONDS
+            raise
         finally:
-            await give_back(self._inflight, RELEASE_SECONDS_MAX)
+            await give_back(self._inflight, release_seconds)
 
     async def _poll(self, number: int) -> None:
         while not self._stopping.asked.is_set():
@@ -159,6 +170,10 @@ class Intake(Generic[T]):
                     await self._trouble.wait(work, down)
                     continue
             await self._clock.sleep(self._inflight.keep_seconds)
+
+    def _cramped(self) -> bool:
+        """Whether there is no room, although nothing is down: then what waits for its own dataset takes it away."""
+        return not self._trouble and not self._room()
 
     async def _take(self, messages: Sequence[Message]) -> None:
         now = self._clock.monotonic()
@@ -214,7 +229,7 @@ class Intake(Generic[T]):
                 due_seconds = math.inf if due is None else max(0.0, due - self._clock.monotonic())
                 left = self._stopping.let_go_seconds()
                 if not left:
-                    for task in running:
+                    for task in [*running, *self._pollers]:  # a poll that still runs hangs, and swallows nothing
                         task.cancel()
                     break
                 await _wait(self._arrived, min(due_seconds, left))
@@ -253,6 +268,9 @@ class Intake(Generic[T]):
                     if self._stopping.asked.is_set():
                         return
                     self._arrived.set()
+                    if isinstance(down, DatasetSetupError) and self._cramped():
+                        outcome = Outcome(deferred=[(held, DEFERRED_SECONDS) for held in batch.held])
+                        continue
                     await self._trouble.wait(("batch", number), down)
             else:
                 return  # nothing of it is ours any more: whoever has it now does it

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.core.datasets import sound
+from service.core.datasets import UNDEFINED, sound
 from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.model import Message, Sorted
@@ -20,7 +20,9 @@ class Accepted:
     errors: Zone
 
     def sorted(self, message: Message) -> Sorted[FileNotice]:
-        """By dataset. Only our own notices about the refined zone count here, and those about error files.
+        """By dataset; those without a definition share a pile.
+
+        Only our own notices about the refined zone count here, and those about error files.
 
         Whether the files' columns fit is the live table's to say, not today's definition's: files that were written
         under yesterday's load as well, and those of tomorrow's wait for its migration.
@@ -33,14 +35,13 @@ class Accepted:
             )
         if any(refined_place(zone, file.uri).dataset != notice.dataset for file in notice.files):
             raise RejectedError("bad_notice", "the notice names another dataset's file")
-        if notice.dataset not in self.datasets | {ERRORS.name}:
-            raise RejectedError("unknown_dataset", "there is no definition for the notice's dataset")
         self._check_replay(notice)
         if len(dict(notice.columns)) < len(notice.columns) or not all(sound(*column) for column in notice.columns):
             raise RejectedError("bad_notice", "the notice names a column or a type that no definition has")
         if notice.event_time and notice.event_time not in dict(notice.columns):
             raise RejectedError("bad_notice", "the notice names an event time that its files do not have")
-        return Sorted(notice.dataset, notice, items=max(1, len(notice.files)), size_bytes=notice.size_bytes)
+        key = notice.dataset if notice.dataset in self.datasets | {ERRORS.name} else UNDEFINED
+        return Sorted(key, notice, items=max(1, len(notice.files)), size_bytes=notice.size_bytes)
 
     def _check_replay(self, notice: FileNotice) -> None:
         """A replay replaces what was made of one raw file, and of that one alone: rows and objects will be removed."""

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from service.core.datasets import Dataset
-from service.core.errors import RejectedError
+from service.core.datasets import UNDEFINED, Dataset
+from service.core.errors import RejectedError, undefined
 from service.core.errors_dataset import ERRORS
 from service.core.events import GroupLoaded
 from service.core.layer import Outcome
-from service.core.model import Batch, Message, Sorted
+from service.core.model import Batch, Held, Message, Sorted
 from service.core.notice import FileNotice
 from service.core.ports import Means
 from service.core.tolerance import Tolerance
@@ -69,22 +69,27 @@ class Load:
 
         Where more is refused than data explain, the dataset pauses and the notices are deferred.
         """
-        dataset = self._datasets[batch.key]
         pause = self._tolerance.paused_seconds(batch.key)
         if pause:
             return Outcome(deferred=[(held, pause) for held in batch.held])
-        refused: Refused = []
-        for group in groups(dataset, [held.value for held in batch.held], batch.batch_id):
-            refused += await self._load(group)
-        why = {unit.key: wrong for unit, wrong in refused}
-        found = [(held, [why[unit.key] for unit in units_of(held.value) if unit.key in why]) for held in batch.held]
-        rejected = [(held, wrongs[0]) for held, wrongs in found if wrongs]
+        rejected = await self._rejected(batch)
         what = rejected[0][0].value.batch_id if rejected else ""
         if self._tolerance.takes(batch.key, what, len(batch.held), len(rejected)):
             self._tolerance.count(batch.key, what, len(batch.held), len(rejected))
             return Outcome(rejected)
         pause = self._tolerance.paused_seconds(batch.key)
         return Outcome(deferred=[(held, pause) for held, _ in rejected])
+
+    async def _rejected(self, batch: Batch[FileNotice]) -> list[tuple[Held[FileNotice], RejectedError]]:
+        """Load the batch; returns the notices of which a file was refused."""
+        if batch.key == UNDEFINED:
+            return [(held, undefined()) for held in batch.held]
+        refused: Refused = []
+        for group in groups(self._datasets[batch.key], [held.value for held in batch.held], batch.batch_id):
+            refused += await self._load(group)
+        why = {unit.key: wrong for unit, wrong in refused}
+        found = [(held, [why[unit.key] for unit in units_of(held.value) if unit.key in why]) for held in batch.held]
+        return [(held, wrongs[0]) for held, wrongs in found if wrongs]
 
     async def _load(self, group: Group) -> Refused:
         """Load what can be; returns what was refused."""

@@ -11,7 +11,8 @@ A notice about single records (`rows`) is about what was rejected before: it nei
 go on. What it makes is loaded beside what the raw file gave before; `_record_id` drops what is there.
 
 Objects never change: another definition of the dataset writes other addresses. Where one lies already, the notice tells
-what is in it: an earlier run may have had other limits.
+what is in it: an earlier run may have had other limits. Only what cannot be read there gives way: nothing can be
+announced of it, and each later try would meet it.
 """
 
 import hashlib
@@ -20,13 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
+from service.core.datasets import UNDEFINED
 from service.core.dead_letter import PLACES_MAX, DeadLetter
-from service.core.errors import RejectedError, TransientError
+from service.core.errors import RejectedError, TransientError, undefined
 from service.core.events import FileRefined, RecordsRejected
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Outgoing, Sorted
 from service.core.notice import FILES_MAX, File, FileNotice
-from service.core.ports import Letters, Means, Queue
+from service.core.ports import Letters, Means, Queue, Stored
 from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
 from service.refine.accept import accepted
@@ -105,8 +107,11 @@ class Refine:
         return Outcome(rejected, deferred)
 
     async def _fate(self, notice: FileNotice, told: set[str]) -> Fate:
-        if not self._tolerance.paused_seconds(notice.dataset):
+        pile = notice.dataset if notice.dataset in self._programs else UNDEFINED
+        if not self._tolerance.paused_seconds(pile):
             try:
+                if pile == UNDEFINED:
+                    self._check_undefined(notice)
                 for file in notice.files:
                     await self._refine(notice, file, told)
             except RejectedError as wrong:
@@ -115,12 +120,20 @@ class Refine:
                 pass
             else:
                 return None
-        return self._tolerance.paused_seconds(notice.dataset)
+        return self._tolerance.paused_seconds(pile)
+
+    def _check_undefined(self, notice: FileNotice) -> None:
+        """Reject it, unless so much has no definition that the definitions must be what is wrong."""
+        messages = max(1, sum(file.rows for file in notice.files))
+        if not self._tolerance.takes(UNDEFINED, notice.batch_id, messages, messages):
+            raise _TooMuchRejectedError
+        self._tolerance.count(UNDEFINED, notice.batch_id, messages, messages)
+        raise undefined()
 
     async def _refine(self, notice: FileNotice, file: File, told: set[str]) -> None:
         began = self._means.clock.monotonic()
         program = self._programs[notice.dataset]
-        raw = await self._means.store.get(file.uri)
+        raw = await self._read(file)
         judged = await self._judged(notice, file, raw)
         whole = not notice.rows
         if whole and not self._tolerance.takes(notice.dataset, file.uri, file.rows, judged.messages_rejected):
@@ -151,6 +164,15 @@ class Refine:
                 seconds=self._means.clock.monotonic() - began,
             )
         )
+
+    async def _read(self, file: File) -> bytes:
+        """The raw file, whole: one that came short is no bad file. An object that is another one is judged as it is."""
+        raw = await self._means.store.get(file.uri)
+        if len(raw) != file.content_length_bytes:
+            there = await self._means.store.describe(file.uri)
+            if there is None or there.content_length_bytes != len(raw):
+                raise TransientError("s3", "a raw file came otherwise than it lies there")
+        return raw
 
     async def _judged(self, notice: FileNotice, file: File, raw: bytes) -> Judged:
         program, terms = self._programs[notice.dataset], self._terms
@@ -186,8 +208,7 @@ class Refine:
         key = refined_key(origin.place.dataset, part.partition, origin.place.batch_id, origin.definition)
         stored = await self._means.store.put_new(self._refined.uri(key), part.body)
         if not stored.new:
-            there = await self._read_back(stored.uri)
-            part = await self._means.threads.run(read_part, part.partition, there, program.dataset.event_time)
+            part = await self._there(stored, part, program.dataset.event_time)
         return File(
             uri=stored.uri,
             etag=stored.etag,
@@ -197,11 +218,17 @@ class Refine:
             event_time_max=part.event_time_max,
         )
 
-    async def _read_back(self, uri: str) -> bytes:
-        try:
-            return await self._means.store.get(uri)
-        except RejectedError:  # a replay or a rule removed it just now: the next try stores it anew
-            raise TransientError("s3", "an object of the refined zone vanished while it was looked at") from None
+    async def _there(self, stored: Stored, part: Part, event_time: str) -> Part:
+        """What is in the object that lay there already."""
+        read = await self._means.store.read(stored.uri)
+        if read is None or (len(read[0]), read[1]) != (stored.content_length_bytes, stored.etag):
+            # a replay or a rule removed it just now: the next try stores it anew
+            raise TransientError("s3", "an object of the refined zone came otherwise than it was described")
+        there = await self._means.threads.run(read_part, part.partition, read[0], event_time)
+        if there is None:
+            await self._means.store.replace(stored.uri, part.body, etag=stored.etag)
+            raise TransientError("s3", "an object of the refined zone could not be read, and was replaced")
+        return there
 
     def _announcements(
         self, notice: FileNotice, origin: Origin, program: Program, files: Sequence[File]

@@ -28,9 +28,9 @@ class Health:
             case ServiceDraining():
                 self._reasons["service"] = "draining"
             case DatasetPaused(layer, dataset, reason):
-                self._reasons[f"{layer} {dataset}"] = reason
+                self._reasons[_place(layer, dataset)] = reason
             case DatasetResumed(layer, dataset):
-                self._reasons.pop(f"{layer} {dataset}", None)
+                self._reasons.pop(_place(layer, dataset), None)
             case LayerPaused(layer, reason):
                 self._reasons[layer] = reason
             case LayerResumed(layer):
@@ -39,3 +39,7 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """Why we are not ready, by layer; empty when we are."""
         return dict(self._reasons)
+
+
+def _place(layer: str, dataset: str) -> str:
+    return f"{layer} {dataset or 'datasets without a definition'}"

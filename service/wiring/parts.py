@@ -31,7 +31,9 @@ NEEDED: dict[LayerName, tuple[str, ...]] = {
 }
 """The settings that name the queues which a layer touches."""
 
-assert RELEASE_SECONDS_MAX + ABANDON_SECONDS <= LETTING_GO_SECONDS, "leaving work and giving back fit into what is kept"
+assert RELEASE_SECONDS_MAX + 3 * ABANDON_SECONDS <= LETTING_GO_SECONDS, (
+    "leaving batches, then the keeper, then giving back: each may have to leave calls that hang"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from service.core.batching import BatchLimits
+from service.core.datasets import UNDEFINED
 from service.core.dead_letter import Place
-from service.core.errors import RejectedError
+from service.core.errors import RejectedError, undefined
 from service.core.events import LettersQuarantined
-from service.core.model import Message
+from service.core.model import Message, Sorted
+from service.core.notice import FileNotice
 from service.core.retry import Backoff
 from service.intake.budget import Budget
 from service.quarantine.arrivals import Check, Checks, Source
@@ -79,9 +81,14 @@ def checks(parts: Parts) -> Checks:
     raw, names = parts.zone("raw"), frozenset(parts.datasets)
     return {
         "land": _check(source(parts).sorted),
-        "refine": _check(lambda message: refine_accepted(message, raw, names)),
-        "load": _check(accepted(parts).sorted),
+        "refine": _check(lambda message: _defined(refine_accepted(message, raw, names))),
+        "load": _check(lambda message: _defined(accepted(parts).sorted(message))),
     }
+
+
+def _defined(given: Sorted[FileNotice]) -> None:
+    if given.key == UNDEFINED:
+        raise undefined()
 
 
 def _check(sort: Callable[[Message], object]) -> Check:

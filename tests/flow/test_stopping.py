@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
 
 from service.core.clock import LETTING_GO_SECONDS
 from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReleased
@@ -97,3 +100,33 @@ def test_batches_are_begun_only_while_the_slowest_of_late_would_end_in_time(worl
     assert len(seen(world, BatchClosed)) == 3
     assert (len(world.queues["records"]), len(world.queues["refine"])) == (5, 3)
     assert set(world.queues["records"].receives.values()) == {1}
+
+
+async def for_ever(*_: object, **__: object) -> list[Any]:
+    return await asyncio.Event().wait()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("also", ["nothing", "polls"])
+def test_a_queue_that_hangs_delays_the_end_no_further_than_the_deadline(world: World, also: str) -> None:
+    async def main() -> None:
+        world.open()
+        slow(world, 5_000)
+        for number in range(25):
+            world.send(event(number))
+        asked: list[float] = []
+
+        def asks() -> bool:
+            asked.append(now())
+            if not seen(world, BatchClosed):
+                return False
+            queue = world.queues["records"]
+            queue.delete = queue.hide = for_ever  # type: ignore[method-assign]
+            if also == "polls":
+                queue.receive = for_ever  # type: ignore[method-assign]
+            return len(asked) > 100
+
+        await live(world, asks, layers=("land",))
+        assert now() - asked[-1] < DRAIN_SECONDS_MAX
+
+    run_virtual(main())
+    assert seen(world, BatchLeft)

@@ -160,3 +160,64 @@ def test_one_message_of_a_thousand_bad_lines_is_one_bad_message(two: World) -> N
     assert two.event_ids() == ["e001"]
     assert [(letter["code"], len(letter["places"])) for letter in two.letters("refine")] == [("bad_json", 1_000)]
     assert not any(isinstance(e, DatasetPaused) for e in two.events)
+
+
+def test_a_deployment_without_a_definition_pauses_instead_of_filling_dead_letters(two: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        two.open()
+        for number in range(30):
+            two.send(event(number, amount=1))
+        await live(two, layers=("land",), until=lambda: len(two.queues["refine"]) == 15, land_batch_records_max=2)
+        whole = two.datasets
+        two.datasets = {"others": whole["others"]}
+        deferred = lambda: any(isinstance(e, MessagesDeferred) for e in two.events)  # noqa: E731
+        await live(two, deferred, layers=("refine",), refine_rejected_max=5)
+        assert len(two.letters("refine")) == 2, "what came before the limit was passed"
+        assert next(e for e in two.events if isinstance(e, DatasetPaused)).dataset == ""
+        (tmp_path / "events.toml").write_text(DEFINITION)
+        two.datasets = load_datasets(tmp_path)
+        await live(two)
+
+    run_virtual(main())
+    assert len(two.rows()) == 26
+    assert [letter["code"] for letter in two.letters("refine")] == ["unknown_dataset"] * 2
+
+
+def test_the_load_layer_pauses_likewise(two: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        two.open()
+        for number in range(6):
+            two.send(event(number), dataset="others")
+            await live(two, lambda n=number: len(two.queues["load"]) > n, layers=("land", "refine"))  # type: ignore[misc]
+        whole = two.datasets
+        two.datasets = {"events": whole["events"]}
+        deferred = lambda: any(isinstance(e, MessagesDeferred) for e in two.events)  # noqa: E731
+        await live(two, deferred, layers=("load",), load_rejected_max=3)
+        assert not two.letters("load")
+        two.datasets = whole
+        await live(two, layers=("load",))
+
+    run_virtual(main())
+    assert len(two.warehouse.rows("others")) == 6
+
+
+def test_a_dataset_whose_table_does_not_fit_takes_no_room_from_the_others(two: World, tmp_path: Path) -> None:
+    (tmp_path / "events.toml").write_text(DEFINITION)
+    two.datasets = load_datasets(tmp_path)
+
+    async def main() -> None:
+        two.open()
+        two.send(event(1, amount=1))
+        await live(two, lambda: len(two.queues["load"]) > 0, layers=("land", "refine"))
+        [body] = two.queues["load"].take()
+        del two.warehouse.columns["events"][2]
+        two.queues["load"].put(*(Outgoing(body) for _ in range(150)))
+        two.send(event(9), dataset="others")
+        await live(two, lambda: len(two.warehouse.rows("others")) == 1, messages_inflight_max=100)
+        assert any(isinstance(e, MessagesDeferred) for e in two.events)
+        two.warehouse.columns["events"].insert(2, ("amount", "integer"))
+        await live(two)
+
+    run_virtual(main())
+    assert two.event_ids() == ["e001"]
+    assert not two.letters("load")

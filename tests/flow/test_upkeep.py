@@ -101,6 +101,35 @@ def test_a_replay_that_died_half_way_is_run_again(world: World, tmp_path: Path, 
     run_virtual(main())
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_replay_that_died_at_any_send_is_run_again(world: World, tmp_path: Path, when: str, number: int) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 3)
+        world.datasets = definition(tmp_path, MENDED)
+        left = number
+
+        def die(effect: str) -> None:
+            nonlocal left
+            left -= effect.startswith("refine send")
+            if left == 0:
+                raise Crash(effect)
+
+        setattr(world.journal, when, die)
+        with pytest.raises(Crash):
+            await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        assert len(world.queues["refine"]) == (number if when == "after" else number - 1)
+        setattr(world.journal, when, lambda _: None)
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=600))
+        await live(world)
+        assert amounts(world) == [10] * 3 + [20] * 3
+        assert len(refined_uris(world)) == 6
+
+    run_virtual(main())
+    assert not world.letters("load")
+
+
 def test_two_replays_at_once_leave_one_set_of_files(world: World, tmp_path: Path) -> None:
     async def main() -> None:
         world.open()

@@ -93,8 +93,8 @@ def test_a_single_piece_is_cancelled_with_its_waiter() -> None:
 
 
 def test_cancelled_it_returns_as_soon_as_what_runs_has_ended() -> None:
-    pieces = [Piece(2), Piece(3)]
-    assert run_virtual(_cancelled_after(1, [piece.work() for piece in pieces])) == pytest.approx(2)
+    pieces = [Piece(1.2), Piece(1.5)]
+    assert run_virtual(_cancelled_after(1, [piece.work() for piece in pieces])) == pytest.approx(0.5)
     assert [piece.state for piece in pieces] == ["ended", "ended"], "the pool stops nothing that runs"
 
 

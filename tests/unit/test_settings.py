@@ -152,6 +152,10 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variabl
             {"DRAIN_SECONDS_MAX": "18"},
             "ACEQUIA_DRAIN_SECONDS_MAX is 18, but a running poll may take ACEQUIA_POLL_SECONDS = 10 and giving back 8",
         ),
+        (
+            {"LAND_POLLERS": "11", "MESSAGES_INFLIGHT_MAX": "219"},
+            "ACEQUIA_MESSAGES_INFLIGHT_MAX is 219, but ACEQUIA_LAND_POLLERS = 11 need 20 each: ",
+        ),
         ({"LAYERS": "land,land"}, "ACEQUIA_LAYERS names a layer twice"),
         (
             {"LOAD_QUEUE": "acequia-refine"},

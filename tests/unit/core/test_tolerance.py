@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.core.tolerance import TRIALS_MAX, TRIPPED_MAX, WINDOW_SECONDS, Tolerance, ToleranceLimits
+from service.core.tolerance import PAUSES_MAX, TRIALS_MAX, TRIPPED_MAX, WINDOW_SECONDS, Tolerance, ToleranceLimits
 
 
 class Hands:
@@ -142,3 +142,16 @@ def test_work_that_went_elsewhere_makes_nobody_else_wait_for_ever() -> None:
     assert not watched.takes(100, 100, "bad")
     assert watched.takes(10, 0, "good")
     assert watched.takes(100, 100, "bad")
+
+
+def test_however_many_are_bad_one_a_pause_is_taken_after_a_week_of_pauses() -> None:
+    watched = Watched()
+    fates = []
+    for number in range(PAUSES_MAX + 10):
+        fates.append(watched.takes(200, 200, f"file {number % (2 * TRIPPED_MAX)}"))
+        assert watched.tolerance.paused_seconds("a") == 300, "it stays paused"
+        watched.clock.at += 300
+    assert fates == [False] * PAUSES_MAX + [True] * 10
+    assert watched.takes(200, 0, "a good one")
+    assert watched.told[-1] == ("a", None)
+    assert not watched.takes(200, 200, "a bad one"), "it counts anew"
