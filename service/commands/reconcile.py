@@ -50,7 +50,7 @@ def reconcile_command(opening: Opening) -> Callable[..., None]:
                         account.add(day)
                         await _mend(mending, day, done)
                         status.update(f"counted {day.day}")
-                _show(account, await checked.letters(), checked.load_failures)
+                _show(account, await checked.letters(), checked.whole_files)
             for mend, count in done.items():
                 typer.echo(f"{count:,} {DONE[mend]}: run reconcile again when they are through")
             return 0 if account.adds_up else EXIT_DIFFERS
@@ -60,16 +60,20 @@ def reconcile_command(opening: Opening) -> Callable[..., None]:
     return reconcile
 
 
-def _show(account: Account, letters: dict[str, int], load_failures: int) -> None:
+def _show(account: Account, letters: dict[str, int], whole_files: int) -> None:
     out = console()
     out.print(account.figures())
-    for line in account.differences():
+    differences = account.differences()
+    for line in ["", *differences] if differences else []:
         out.print(line, soft_wrap=True, markup=False)
     if any(letters.values()):
         out.print(f"\n{letters_line(letters)}")
-    if load_failures:
-        out.print(f"\nrefused by the load layer, and not mended: {load_failures:,} (acequia reprocess list)")
-    out.print("\nIt adds up." if account.adds_up else "\nIt does not add up: see DIFFERS.")
+    if whole_files:
+        out.print(
+            f"\nrejected as whole files by refine or load, not mended yet: {whole_files:,} (acequia reprocess list)"
+        )
+    explained = "It adds up: what differs is explained." if differences else "It adds up."
+    out.print(f"\n{explained if account.adds_up else 'It does not add up: see DIFFERS.'}")
 
 
 async def _mend(repair: Repair | None, day: Day, done: Counter[str]) -> None:

@@ -71,7 +71,7 @@ class Lake:
         """What was ever made of the batches that arrived on these days.
 
         One pass over the dataset's partitions, because a batch's files stand wherever its events happened. Only files
-        of these days are kept: some 500 bytes each.
+        of these days are kept: some 600 bytes each.
         """
         found: dict[str, list[Made]] = {}
         async for listed in self._listed(self.refined.uri(f"{dataset}/")):

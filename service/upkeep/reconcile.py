@@ -4,7 +4,7 @@ Side by side: messages and records in raw files (opened as refine opens them), r
 of the errors dataset, rows of the ledger, rows of the table. Each raw file's differences are explained or flagged.
 
 The lake is read before the ledger and the table, and what seems to be gone is looked for once more, so that work that
-goes on meanwhile is not taken for a fault. In memory: the names of the days' refined files (some 700 bytes each), their
+goes on meanwhile is not taken for a fault. In memory: the names of the days' refined files (some 600 bytes each), their
 rejected records (200 bytes each), one raw file, and of one day the files and 12 bytes a message.
 """
 
@@ -84,14 +84,14 @@ class Reconcile:
         self._dataset: Dataset = tools.dataset(dataset)
         self._days = days
         self._in_flight = in_flight
-        self.load_failures = 0
-        """Failures of the load layer that wait to be mended, once `run` has begun; nobody says of which files."""
+        self.whole_files = 0
+        """Files that refine or load rejected whole, not yet mended, once `run` has begun; nobody says which files."""
 
     async def run(self) -> AsyncIterator[Day]:
         """One day after the other. SetupError, after the last, where nothing at all was found on them."""
         made = await self._tools.lake.refined_files(self._dataset.name, self._days)
         rejected = await rejections(self._tools, self._dataset.name, self._days)
-        self.load_failures = rejected.load_failures
+        self.whole_files = rejected.whole_files
         found = False
         for day in self._days:
             one = await self._day(day, made, rejected)

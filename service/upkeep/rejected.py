@@ -30,8 +30,8 @@ COLUMNS = (
 STATES: tuple[State, ...] = ("resolved", "reprocessed", "open", "parked")
 """In the order of what they say: of one record's failures the last of these counts."""
 SENT_BACK, WAITING = STATES.index("reprocessed"), STATES.index("open")
-OF_LOAD = -1
-"""In place of a raw file's number: a failure of the load layer."""
+WHOLE = -1
+"""In place of a raw file's number: a failure of a whole file, whose row does not say of which raw file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Rejections:
-    """The rejected records of some days, ordered by raw file; and how many failures of the load layer are open."""
+    """The rejected records of some days, ordered by raw file; and how many failures of whole files are open."""
 
     rows: pa.Table
     spans: Mapping[str, tuple[int, int]]
-    load_failures: int = 0
+    whole_files: int = 0
 
     def of(self, raw_file: str, since: datetime | None) -> Rejected:
         """What was rejected of that raw file since the moment (UTC without a zone) at which it was refined last."""
@@ -79,11 +79,11 @@ class _Latest:
         numbers = pa.array([self.numbers.setdefault(uri, len(self.numbers)) for uri in uris.to_pylist()], pa.int32())
         files = numbers.take(pc.index_in(rows.column("raw_file"), value_set=uris).combine_chunks())
         states = pc.index_in(rows.column("state"), value_set=pa.array(STATES)).fill_null(WAITING).cast(pa.int8())
-        of_load = pc.equal(rows.column("layer"), "load")
+        whole = pc.or_(pc.equal(rows.column("layer"), "load"), pc.is_null(rows.column("raw_file")))
         self.pieces.append(
             rows.select(["error_id", "row_index", "record_index", "last_failed_at", "updated_at"])
             .append_column("state", states)
-            .append_column("file", pc.if_else(of_load, pa.scalar(OF_LOAD, pa.int32()), files))
+            .append_column("file", pc.if_else(whole, pa.scalar(WHOLE, pa.int32()), files))
         )
 
     def result(self) -> "Rejections":
@@ -98,8 +98,8 @@ class _Latest:
         changes = pc.not_equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))
         order = order.filter(pa.concat_arrays([first, changes]))
         rows = rows.drop_columns(["error_id", "updated_at"]).take(order).sort_by("file")
-        load = rows.filter(pc.equal(rows.column("file"), OF_LOAD)).column("state")
-        failures = sum(state >= WAITING for state in load.to_pylist())
+        whole = rows.filter(pc.equal(rows.column("file"), WHOLE)).column("state")
+        failures = sum(state >= WAITING for state in whole.to_pylist())
         return Rejections(rows, _spans(rows.column("file").combine_chunks(), [*self.numbers]), failures)
 
 
@@ -118,7 +118,7 @@ def _chosen(body: bytes, dataset: str, prefix: str, days: Days) -> pa.Table:
     day = pc.utf8_slice_codeunits(rows.column("raw_file"), len(prefix) + 3, len(prefix) + 13)
     arrived = pc.and_(pc.greater_equal(day, f"{days.first}"), pc.less_equal(day, f"{days.last}"))
     of_load = pc.equal(rows.column("layer"), "load")
-    of_refine = pc.and_kleene(pc.equal(rows.column("layer"), "refine"), pc.fill_null(arrived, fill_value=False))
+    of_refine = pc.and_kleene(pc.equal(rows.column("layer"), "refine"), pc.fill_null(arrived, fill_value=True))
     mine = pc.and_(
         pc.fill_null(pc.equal(rows.column("dataset"), dataset), fill_value=False), pc.or_(of_load, of_refine)
     )
@@ -129,7 +129,7 @@ def _spans(files: pa.Array, uris: Sequence[str]) -> Mapping[str, tuple[int, int]
     encoded, start = pc.run_end_encode(files), 0
     found: dict[str, tuple[int, int]] = {}
     for number, end in zip(encoded.values.to_pylist(), encoded.run_ends.to_pylist(), strict=True):
-        if number != OF_LOAD:
+        if number != WHOLE:
             found[uris[number]] = (start, end - start)
         start = end
     return found

@@ -181,6 +181,13 @@ def test_what_does_not_add_up_is_flagged_and_mended(acequia: Acequia, world: Wor
     assert len(world.queues["refine"]) == 2
 
 
+def test_differences_that_are_explained_add_up(acequia: Acequia) -> None:
+    result = acequia("reconcile", *RANGE, before=lambda world: world.store.objects.pop(raw_uris(world)[0]) and None)
+    assert f"{TODAY}  explained  1 records, 1 files: the raw file is gone" in result.stdout
+    assert result.stdout.endswith("It adds up: what differs is explained.\n")
+    assert result.exit_code == 0
+
+
 def test_dead_letters_that_nobody_has_read_yet_are_told_of(acequia: Acequia) -> None:
     def lose(world: World) -> None:
         run_virtual(world.queues["refine-dlq"].send([*world.queues["records"].sent.values()]))

@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.upkeep.days import Days
@@ -89,11 +91,11 @@ def test_an_orphan_of_a_crash_is_explained(world: World, records: tuple[dict[str
         world.journal.before = Journal().before
         await LoopClock().sleep(LONG_AFTER)
         world.send(event(3))
-        await live(world)
+        await live(world, land_batch_records_max=1)
         quarantined(world)
         await LoopClock().sleep(timedelta(hours=1).total_seconds())
         [day] = await reconciled(world)
-        assert len(raw_uris(world)) == 2
+        assert len(raw_uris(world)) == 3
         assert [(one.kind, one.count, one.flagged) for one in day.findings] == [("orphan", 2, False)]
         assert (day.figures.messages, day.figures.messages_distinct) == (3, 2)
         assert (day.figures.records, day.figures.records_distinct) == (5, 3)
@@ -213,5 +215,25 @@ def test_the_lake_tells_days_apart(world: World) -> None:
         assert len(await lake.refined_files("events", DAYS)) == 1
         assert await lake.refined_files("events", Days.parse("2026-01-02", "2026-01-03")) == {}
         assert await lake.raw_files("events", date(2026, 1, 2)) == []
+
+    run_virtual(main())
+
+
+def test_a_refined_file_that_is_another_one_than_was_loaded_is_read(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1)
+        uri, _ = refined_uris(world)
+        rows = pq.read_table(pa.BufferReader(world.store.objects[uri]))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.concat_tables([rows] * 3), sink)
+        world.store.objects[uri] = bytes(sink.getvalue())
+        [day] = await reconciled(world)
+        assert [(one.kind, one.count, one.uris) for one in day.findings if one.kind == "other_file"] == [
+            ("other_file", 2, [uri])
+        ]
+        assert day.figures.refined_rows == 4
+        world.store.objects[uri] = b"no Parquet"
+        assert kinds(await reconciled(world)) == [("refined_gone", 1)]
 
     run_virtual(main())

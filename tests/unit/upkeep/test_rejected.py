@@ -76,13 +76,15 @@ def test_other_datasets_days_and_layers_do_not_count(world: World) -> None:
         error_row("d", FILE, (0, 0), EPOCH, layer="land"),
         error_row("e", None, (None, None), EPOCH, layer="land", dataset=None),
         error_row("f", None, (None, None), EPOCH, layer="load"),
+        error_row("g", None, (None, None), EPOCH, layer="refine"),
+        error_row("h", None, (None, None), EPOCH, layer="load", state="resolved"),
     ]
     found = read(world, rows)
     assert {uri: found.of(uri, None) for uri in (FILE, OTHER_DAY, OTHER_DATASET)} == dict.fromkeys(
         (FILE, OTHER_DAY, OTHER_DATASET), Rejected()
     )
-    assert found.rows.num_rows == 1, "that of the load layer"
-    assert found.load_failures == 1
+    assert found.rows.num_rows == 3, "those of whole files"
+    assert found.whole_files == 2
 
 
 def test_failures_of_later_days_count_and_those_of_earlier_days_cannot(world: World) -> None:
