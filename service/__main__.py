@@ -12,6 +12,8 @@ import uvloop
 from rich.console import Console
 
 from service import app
+from service.commands.reconcile import reconcile_command
+from service.commands.replay import replay_command
 from service.core.errors import RejectedError, SetupError, TransientError
 from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
@@ -27,6 +29,10 @@ REPORT_COLUMNS = 120
 """Where output is no terminal: wide enough for the analyst's tables."""
 
 commands = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+commands.command("replay")(replay_command(app.upkeep))
+commands.command("reconcile")(reconcile_command(app.upkeep))
 
 
 @commands.callback()

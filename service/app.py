@@ -1,7 +1,7 @@
 """The composition root: opens every client, has every layer built, hands them to the supervisor. Everything once."""
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -27,15 +27,18 @@ from service.intake.reach import Check, Reach
 from service.intake.shield import Shield
 from service.load.migrate import Migration, Step
 from service.runtime import EXIT_DRAINED, PooledFanOut, PooledThreads, Signals, Worker, supervise
-from service.settings import PREFIX, Settings, ecs_agent_uri
+from service.settings import LAYERS, PREFIX, Settings, ecs_agent_uri
 from service.telemetry.health import Health
 from service.telemetry.logs import Log
 from service.telemetry.metrics import Metrics
 from service.telemetry.server import serve
+from service.upkeep.tools import Tools
 from service.wiring.build import build
 from service.wiring.parts import NEEDED, Parts, backoff
+from service.wiring.upkeep import upkeep as upkeep_tools
 
 CONNECTIONS_SPARE = 16
+OpenQueues = Callable[[Settings, Clients, Means], Awaitable[Mapping[str, Queue]]]
 
 
 async def run(settings: Settings, log: Log) -> int:
@@ -52,7 +55,7 @@ async def run(settings: Settings, log: Log) -> int:
         async with AsyncExitStack() as stack:
             serving = serve(settings.http_host, settings.http_port, health=health, registry=metrics.registry)
             port = await stack.enter_async_context(serving)
-            parts = await signals.unless_stopped(_parts(settings, datasets, stack, emit))
+            parts = await signals.unless_stopped(_parts(settings, datasets, stack, emit, _reach_queues))
             code = EXIT_DRAINED
             if parts is not None:
                 workers = [*build(parts), ("reach", _reach(parts)), *await _shield(parts, stack)]
@@ -68,7 +71,24 @@ async def run(settings: Settings, log: Log) -> int:
     return code
 
 
-async def _parts(settings: Settings, datasets: Mapping[str, Dataset], stack: AsyncExitStack, emit: Emit) -> Parts:
+@asynccontextmanager
+async def command_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """What a command works with: every queue, and nobody to tell. Raises TransientError while SQS is out of reach."""
+    everywhere = settings.model_copy(update={"layers": LAYERS})
+    async with AsyncExitStack() as stack:
+        yield await _parts(everywhere, load_datasets(settings.datasets_directory), stack, lambda _: None, _open_queues)
+
+
+@asynccontextmanager
+async def upkeep(settings: Settings) -> AsyncIterator[Tools]:
+    """What replay and reconcile work with, for the length of a command."""
+    async with command_parts(settings) as parts:
+        yield upkeep_tools(parts)
+
+
+async def _parts(
+    settings: Settings, datasets: Mapping[str, Dataset], stack: AsyncExitStack, emit: Emit, queues: OpenQueues
+) -> Parts:
     """Open every client, and find the queues; the stack closes it all."""
     executor = ThreadPoolExecutor(settings.threads_max, thread_name_prefix="acequia")
     stack.callback(executor.shutdown, wait=False, cancel_futures=True)
@@ -82,8 +102,8 @@ async def _parts(settings: Settings, datasets: Mapping[str, Dataset], stack: Asy
     warehouse = await stack.enter_async_context(_warehouse(settings))
     fan_out = PooledFanOut(settings.uploads_concurrent_max)
     means = Means(S3Store(clients.s3), PooledThreads(executor), fan_out, SystemClock(), emit)
-    queues = await _reach_queues(settings, clients, means)
-    return Parts(settings, datasets, queues, warehouse, means, await _notifier(settings, stack))
+    found = await queues(settings, clients, means)
+    return Parts(settings, datasets, found, warehouse, means, await _notifier(settings, stack))
 
 
 async def _notifier(settings: Settings, stack: AsyncExitStack) -> Notifier | None:

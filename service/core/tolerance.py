@@ -16,7 +16,7 @@ TRIALS_MAX = 12
 TRIPPED_MAX = 1_000
 """Pieces of work that are remembered, of each dataset: those that were tried last."""
 PAUSES_MAX = 2_016
-"""After that many pauses in a row, a week's at the default length, a piece of work a pause is taken, whichever it is."""
+"""After so many pauses in a row, a week's at the default length, a piece of work a pause is taken, whichever it is."""
 
 
 @dataclass(frozen=True, slots=True)
