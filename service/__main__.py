@@ -14,6 +14,7 @@ from rich.console import Console
 from service import app
 from service.commands.reconcile import reconcile_command
 from service.commands.replay import replay_command
+from service.commands.reprocess import reprocess_commands
 from service.core.errors import RejectedError, SetupError, TransientError
 from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
@@ -33,6 +34,7 @@ commands = typer.Typer(add_completion=False, no_args_is_help=True, pretty_except
 
 commands.command("replay")(replay_command(app.upkeep))
 commands.command("reconcile")(reconcile_command(app.upkeep))
+commands.add_typer(reprocess_commands(app.reprocess), name="reprocess")
 
 
 @commands.callback()

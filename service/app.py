@@ -26,6 +26,7 @@ from service.core.zones import Zone
 from service.intake.reach import Check, Reach
 from service.intake.shield import Shield
 from service.load.migrate import Migration, Step
+from service.quarantine.reprocess.tools import Tools as ReprocessTools
 from service.runtime import EXIT_DRAINED, PooledFanOut, PooledThreads, Signals, Worker, supervise
 from service.settings import LAYERS, PREFIX, Settings, ecs_agent_uri
 from service.telemetry.health import Health
@@ -35,6 +36,7 @@ from service.telemetry.server import serve
 from service.upkeep.tools import Tools
 from service.wiring.build import build
 from service.wiring.parts import NEEDED, Parts, backoff
+from service.wiring.reprocess import reprocess_tools
 from service.wiring.upkeep import upkeep as upkeep_tools
 
 CONNECTIONS_SPARE = 16
@@ -84,6 +86,13 @@ async def upkeep(settings: Settings) -> AsyncIterator[Tools]:
     """What replay and reconcile work with, for the length of a command."""
     async with command_parts(settings) as parts:
         yield upkeep_tools(parts)
+
+
+@asynccontextmanager
+async def reprocess(settings: Settings) -> AsyncIterator[ReprocessTools]:
+    """What reprocessing works with, for the length of a command. The warehouse is not reached before it is asked."""
+    async with command_parts(settings) as parts:
+        yield reprocess_tools(parts)
 
 
 async def _parts(

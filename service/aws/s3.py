@@ -2,6 +2,9 @@
 
 PUT carries If-None-Match: where an object already lies (our own, when an answer was lost, or another process's of the
 same batch) S3 answers 412, and the object that is there is described instead. 409 means a concurrent PUT: try again.
+That the object there differs from ours is no fault: another process may have announced it, and it stays. But one that
+is not even whole, because what was stored is not what was sent, stands in everybody's way: it is removed, by its ETag,
+so that nobody loses what was stored in its place meanwhile, and the next try stores anew.
 A replacement carries If-Match. There 412, 409 and 404 (it was removed) all mean that somebody was faster, or that the
 SDK's own second try met what the first had stored: what lies there is read, and tells which.
 """
@@ -9,6 +12,7 @@ SDK's own second try met what the first had stored: what lies there is read, and
 import asyncio
 import base64
 import hashlib
+import json
 import re
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,6 +29,8 @@ from service.core.zones import split_uri
 
 CALL_SECONDS_MAX = 120
 MD5 = re.compile(r"[0-9a-f]{32}")
+PARQUET, PARQUET_FRAME_BYTES = b"PAR1", 12
+"""What a Parquet file begins and ends with; and what that takes, together with the length of its footer."""
 KEYS_A_CALL_MAX = 1_000
 """AWS: DeleteObjects."""
 EXISTS = {"PreconditionFailed", "412"}
@@ -39,7 +45,7 @@ class S3Store:
         self._client = client
 
     async def put_new(self, uri: str, body: bytes) -> Stored:
-        """Store, or describe what lies there already."""
+        """Store, or describe what lies there already; TransientError where that is not whole, and was removed."""
         bucket, key = split_uri(uri)
         with aws_faults("s3", f"store an object in {bucket}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
@@ -48,12 +54,12 @@ class S3Store:
                 except ClientError as wrong:
                     if code_of(wrong) not in EXISTS:
                         raise
-                    found = await self._client.head_object(Bucket=bucket, Key=key)
-                    return Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
-                if not await asyncio.to_thread(_kept_as_sent, body, answer):
-                    await self._client.delete_object(Bucket=bucket, Key=key)
+                    return await self._there(uri, body)
+                stored = Stored(uri, answer["ETag"].strip('"'), len(body), new=True)
+                if await asyncio.to_thread(_is_of, body, answer) is False:
+                    await self._remove_broken(stored)
                     raise TransientError("s3", f"{bucket} kept other bytes than were sent; the object was removed")
-        return Stored(uri, answer["ETag"].strip('"'), len(body), new=True)
+        return stored
 
     async def describe(self, uri: str) -> Stored | None:
         """HEAD: what lies at the address."""
@@ -93,7 +99,7 @@ class S3Store:
                         raise
                 else:
                     # Nothing is removed here: unlike a new object, a state that is lost does not come again.
-                    if not await asyncio.to_thread(_kept_as_sent, body, answer):
+                    if await asyncio.to_thread(_is_of, body, answer) is False:
                         raise TransientError("s3", f"{bucket} kept other bytes than were sent")
                     return str(answer["ETag"]).strip('"')
         found = await self.read(uri)
@@ -119,13 +125,50 @@ class S3Store:
             for start in range(0, len(found), KEYS_A_CALL_MAX):
                 await self._delete(bucket, found[start : start + KEYS_A_CALL_MAX])
 
+    async def _there(self, uri: str, body: bytes) -> Stored:
+        """What lies where ours was to lie."""
+        bucket, key = split_uri(uri)
+        try:
+            found = await self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as wrong:
+            if code_of(wrong) not in MISSING_OBJECT:
+                raise
+            raise TransientError("s3", f"an object in {bucket} vanished while it was looked at") from None
+        stored = Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
+        ours = await asyncio.to_thread(_is_of, body, found) if stored.content_length_bytes == len(body) else False
+        if not ours and not await self._sound(stored):
+            await self._remove_broken(stored)
+            raise TransientError("s3", f"what lay in {bucket} in the place of an object was not whole; it was removed")
+        return stored
+
+    async def _sound(self, stored: Stored) -> bool:
+        """Whether an object is whole, by its own bytes. Bytes that may not be the object's are no proof of anything."""
+        read = await self.read(stored.uri)
+        if read is None or (len(read[0]), read[1]) != (stored.content_length_bytes, stored.etag):
+            raise TransientError("s3", "an object that was looked at came otherwise than it lies there")
+        return await asyncio.to_thread(_is_whole, stored.uri, read[0])
+
+    async def _remove_broken(self, stored: Stored) -> None:
+        """Delete this very object. Where another lies there by now, or none, somebody else has seen to it."""
+        bucket, key = split_uri(stored.uri)
+        with aws_faults("s3", f"remove a broken object in {bucket}"):
+            try:
+                await self._client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{stored.etag}"')
+            except ClientError as wrong:
+                if code_of(wrong) not in CHANGED:
+                    raise
+
     async def _whole(self, uri: str) -> tuple[bytes, str]:
         bucket, key = split_uri(uri)
         with aws_faults("s3", f"read an object in {bucket}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 answer = await self._client.get_object(Bucket=bucket, Key=key)
-                async with answer["Body"] as body:
-                    return bytes(await body.read()), str(answer["ETag"]).strip('"')
+                async with answer["Body"] as stream:
+                    body = bytes(await stream.read())
+                # The SDK holds the bytes against a checksum, but only where the answer has one.
+                if "ChecksumCRC32" not in answer and await asyncio.to_thread(_is_of, body, answer) is False:
+                    raise TransientError("s3", f"{bucket} gave other bytes than it keeps")
+        return body, str(answer["ETag"]).strip('"')
 
     async def _page(self, bucket: str, start: str, place: Mapping[str, str]) -> Mapping[str, Any]:
         with aws_faults("s3", f"list objects in {bucket}"):
@@ -146,15 +189,31 @@ def _listed(bucket: str, one: Mapping[str, Any]) -> Listed:
     return Listed(f"s3://{bucket}/{one['Key']}", int(one["Size"]), one["LastModified"].astimezone(UTC))
 
 
-def _kept_as_sent(body: bytes, answer: Mapping[str, Any]) -> bool:
-    """Whether the store's own checksum is that of the bytes: messages are deleted on the strength of it.
+def _is_of(body: bytes, answer: Mapping[str, Any]) -> bool | None:
+    """Whether the object that an answer tells of has these bytes, by its checksum; None where it has none that tells.
 
-    S3 answers with the CRC that the SDK sent along. Where a store does not, its ETag is the MD5 of the bytes, unless a
-    KMS key encrypts them (AWS: PutObject).
+    Messages are deleted on the strength of it. S3 answers with the CRC that the SDK sent along. Where a store does not,
+    its ETag is the MD5 of the bytes, unless a KMS key or one of the customer's encrypts them (AWS: PutObject).
     """
     if "ChecksumCRC32" in answer:
         return bool(answer["ChecksumCRC32"] == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode())
     etag = str(answer["ETag"]).strip('"')
-    if answer.get("SSEKMSKeyId") or not MD5.fullmatch(etag):
-        return True
+    if answer.get("SSEKMSKeyId") or answer.get("SSECustomerAlgorithm") or not MD5.fullmatch(etag):
+        return None
     return etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _is_whole(uri: str, body: bytes) -> bool:
+    """Whether a file that says in its name what it is has the shape of such a file; others are taken as they are.
+
+    Only its ends are looked at: what stands around a file, or is missing of it, shows there.
+    """
+    if uri.endswith(".parquet"):
+        footer_bytes = int.from_bytes(body[-8:-4], "little")
+        return body[:4] == body[-4:] == PARQUET and PARQUET_FRAME_BYTES + footer_bytes <= len(body)
+    if uri.endswith((".json", ".manifest")):
+        try:
+            json.loads(body)
+        except ValueError:
+            return False
+    return True

@@ -1,13 +1,19 @@
 """The `Queue` port on SQS.
 
-Batch calls answer 200 with failures inside: each entry's fate is looked at. Batches hold at most ten entries and at
-most 1 MiB together (SQS quotas). Every call has a time limit of its own, because neither the SDK's timeouts nor
-aiohttp's bound the wait for a connection.
+Batch calls answer 200 with failures inside: an entry is done when the answer says so by its name, and else it is not.
+Batches hold at most ten entries and at most 1 MiB together (SQS quotas). Every call has a time limit of its own,
+because neither the SDK's timeouts nor aiohttp's bound the wait for a connection.
+
+To the SDK a body that is no JSON, one that broke off, is an answer without content: to a receive, an empty queue. Here
+it is no answer. A body of no bytes stays one, because SQS has answered so to polls that found nothing; where a
+receive's body was lost altogether, its messages come again when their visibility ends.
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from service.aws.clients import AwsClient
@@ -37,6 +43,8 @@ class SqsQueue:
         self._calls = calls
         self._fan_out = fan_out
         self._clock = clock
+        for client in (polling, calls):
+            _take_whole_answers(client)
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: int) -> list[Message]:
         """Up to ten messages with all their attributes."""
@@ -69,19 +77,21 @@ class SqsQueue:
 
     async def depth(self) -> Depth:
         """What SQS says about the queue; all its counts are approximate."""
-        names = {"ApproximateNumberOfMessages": 0, "ApproximateNumberOfMessagesNotVisible": 0}
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         with aws_faults("sqs", f"read the depth of {self.name}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 answer = await self._calls.get_queue_attributes(QueueUrl=self._url, AttributeNames=[*names])
-        waiting, in_flight = (int(answer.get("Attributes", {}).get(name, 0)) for name in names)
-        return Depth(waiting, in_flight)
+        told = answer.get("Attributes", {})
+        if not told.keys() >= {*names}:
+            raise TransientError("sqs", f"the answer about {self.name} does not tell its depth")
+        return Depth(*(int(told[name]) for name in names))
 
     async def _delete(self, receipts: Sequence[str]) -> list[str]:
         entries = [{"Id": str(n), "ReceiptHandle": receipt} for n, receipt in enumerate(receipts)]
         with aws_faults("sqs", f"delete messages from {self.name}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 answer = await self._calls.delete_message_batch(QueueUrl=self._url, Entries=entries)
-        return [receipts[int(entry["Id"])] for entry in answer.get("Failed", [])]
+        return _not_done(receipts, answer)
 
     async def _hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
         entries = [
@@ -90,7 +100,7 @@ class SqsQueue:
         with aws_faults("sqs", f"change visibility in {self.name}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 answer = await self._calls.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-        return [receipts[int(entry["Id"])] for entry in answer.get("Failed", [])]
+        return _not_done(receipts, answer)
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         entries = [
@@ -109,15 +119,47 @@ class SqsQueue:
         refused = [entry for entry in failed if entry.get("SenderFault")]
         if refused:
             raise SetupError(f"sqs: {self.name} refused a message of ours ({refused[0].get('Code')})")
-        if failed:
-            raise TransientError("sqs", f"{self.name} did not take {len(failed)} messages ({failed[0].get('Code')})")
+        if left := len(_not_done(messages, answer)):
+            code = failed[0].get("Code") if failed else "the answer does not name them"
+            raise TransientError("sqs", f"{self.name} did not take {left} messages ({code})")
 
 
 async def queue_url(client: AwsClient, name: str) -> str:
     """The address of a queue in this account and region; SetupError when there is none."""
+    _take_whole_answers(client)
     with aws_faults("sqs", f"find the queue {name}"):
         async with asyncio.timeout(CALL_SECONDS_MAX):
-            return str((await client.get_queue_url(QueueName=name))["QueueUrl"])
+            answer = await client.get_queue_url(QueueName=name)
+    if "QueueUrl" not in answer:
+        raise TransientError("sqs", f"the answer about the queue {name} does not tell its address")
+    return str(answer["QueueUrl"])
+
+
+def _take_whole_answers(client: AwsClient) -> None:
+    """Have bodies looked at before the SDK reads them; once a client. Those that are not the SDK's have no events."""
+    if (events := getattr(getattr(client, "meta", None), "events", None)) is not None:
+        events.register("before-parse.sqs", _look_at_body, unique_id="acequia-whole-answers")
+
+
+def _look_at_body(*, response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Raise TransientError for a body that is no JSON object. A refusal does without: the SDK would trip over some."""
+    body = response_dict["body"]
+    try:
+        whole = not body or isinstance(json.loads(body.decode()), dict)
+    except ValueError:
+        whole = False
+    if whole:
+        return
+    if response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES:
+        raise TransientError("sqs", f"an answer broke off, or is none of SQS's ({len(body)} bytes)")
+    response_dict["body"] = b""
+
+
+def _not_done(items: Sequence[T], answer: Mapping[str, Any]) -> list[T]:
+    """Those whose entries the answer does not name as done; entries are named by their place."""
+    done = {entry["Id"] for entry in answer.get("Successful", [])}
+    done -= {entry["Id"] for entry in answer.get("Failed", [])}
+    return [item for place, item in enumerate(items) if str(place) not in done]
 
 
 def _message(given: Mapping[str, Any], now: datetime) -> Message:

@@ -32,7 +32,7 @@ def groups_table(groups: Sequence[Group]) -> Table:
 def example_lines(shown: Shown) -> Text:
     """One example: what of it may be seen, the field to blame marked, and where it lies."""
     example, text = shown.example, Text()
-    text.append(f"\n{example.error_id} · {example.state}, tried {example.attempts} times\n")
+    text.append(f"\n{example.error_id} · {example.state}, tried {_times(example.attempts)}\n")
     text.append(f"  {_where(example)}\n")
     if example.original_uri is not None:
         text.append(f"  original in {example.original_uri}\n")
@@ -61,7 +61,7 @@ def expected_lines(plan: Plan, *, attempts_max: int) -> Iterator[str]:
     if expected.unknown:
         yield f"  {expected.unknown:,} cannot be rehearsed: their originals are gone from the errors zone"
     if plan.exhausted:
-        yield f"{len(plan.exhausted):,} were tried {attempts_max} times or more: they are parked, --parked sends them."
+        yield f"{len(plan.exhausted):,} failed {_times(attempts_max)} or more: not sent without --parked."
 
 
 def done_lines(done: Done) -> Iterator[str]:
@@ -80,3 +80,7 @@ def _where(example: Example) -> str:
     if example.raw_file is not None:
         return f"{example.raw_file} · message {example.row_index}, record {example.record_index}"
     return f"message {example.message_id or 'of unknown id'}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.commands.ending import end
 from service.commands.failures import done_lines, example_lines, expected_lines, groups_table
 from service.commands.report import console
-from service.core.clock import SystemClock
 from service.core.errors import SetupError
 from service.quarantine.reprocess.plan import Plan, errors_of, group_of, plan
 from service.quarantine.reprocess.run import Run, already_loaded
@@ -57,8 +56,8 @@ def _list(opening: Opening) -> Callable[..., None]:
         """Failures by fingerprint: how many, where they stand, since when, and why."""
 
         async def work() -> int:
-            choice = _choice(since, until, layer=layer, dataset=dataset, code=code)
             async with opening(Settings.from_environment()) as tools:
+                choice = _choice(tools, since, until, layer=layer, dataset=dataset, code=code)
                 table = await errors_of(choice, tools.errors, tools.means)
                 groups = await tools.means.threads.run(table.groups, choice)
             _warn(table)
@@ -83,8 +82,8 @@ def _show(opening: Opening) -> Callable[..., None]:
         """Examples of one kind of failure, masked, with the field that is to blame, and where they lie."""
 
         async def work() -> int:
-            choice = _choice(since, until)
             async with opening(Settings.from_environment()) as tools:
+                choice = _choice(tools, since, until)
                 table = await errors_of(choice, tools.errors, tools.means)
                 group = await group_of(fingerprint, table, choice, tools.means)
                 few = await tools.means.threads.run(table.examples, fingerprint, examples)
@@ -118,10 +117,11 @@ def _run(opening: Opening) -> Callable[..., None]:
         """Try the chosen under the definitions of now, then send them back to the queues on which they failed."""
 
         async def work() -> int:
-            choice = _choice(since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
-            choice = replace(choice, limit=limit, parked=parked)
             async with opening(Settings.from_environment()) as tools:
+                choice = _choice(tools, since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
+                choice = replace(choice, limit=limit, parked=parked)
                 planned = await _planned(choice, tools)
+                _warn(planned)
                 typer.echo("\n".join(expected_lines(planned, attempts_max=tools.attempts_max)))
                 if rehearse or not (planned.items or planned.exhausted):
                     return 0
@@ -131,7 +131,9 @@ def _run(opening: Opening) -> Callable[..., None]:
 
         end(
             work,
-            stopped=lambda: "acequia: stopped, nothing was sent that is not written down: the same command goes on",
+            stopped=lambda: (
+                "acequia: stopped; the same command goes on, and what it sends once more is not loaded twice"
+            ),
         )
 
     return run
@@ -184,8 +186,8 @@ def _stopping() -> asyncio.Event:
     return stop
 
 
-def _choice(since: str | None, until: str | None, **wanted: str | None) -> Choice:
-    now = SystemClock().now()
+def _choice(tools: Tools, since: str | None, until: str | None, **wanted: str | None) -> Choice:
+    now = tools.means.clock.now()
     began = now - timedelta(days=DAYS) if since is None else _moment("--since", since, time.min)
     ends = now + timedelta(days=1) if until is None else _moment("--until", until, time.max)
     return Choice(began, ends, **wanted)  # type: ignore[arg-type]  # names of the choice's texts
@@ -203,8 +205,8 @@ def _moment(option: str, written: str, of_day: time) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _warn(table: ErrorTable) -> None:
-    for uri in table.unreadable:
+def _warn(found: ErrorTable | Plan) -> None:
+    for uri in found.unreadable:
         typer.echo(f"acequia: {uri} cannot be read as an error file and is left out", err=True)
 
 

@@ -142,6 +142,27 @@ class MailFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundLooked:
+    """What became of a round of reprocessing so far; `resolved` error rows say so now."""
+
+    round_id: str
+    resolved: int
+    passed: int
+    failed: int
+    waiting: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveFailed:
+    """The store or the warehouse is down, or not set up: rounds are looked at again later."""
+
+    kind: Literal["transient", "setup"]
+    reason: str
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFailed:
     """A layer's work met a dependency that is down, or a fault of set-up; it waits and tries the same work again."""
 
@@ -261,6 +282,8 @@ Event = (
     | LettersQuarantined
     | MailSent
     | MailFailed
+    | RoundLooked
+    | ResolveFailed
     | WorkFailed
     | LayerPaused
     | LayerResumed

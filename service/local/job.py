@@ -1,7 +1,7 @@
 """One run of the main job against a worker that runs: feed it, watch it, ask the warehouse."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from service.core.clock import SystemClock
 from service.core.datasets import Dataset
 from service.core.errors import SetupError
 from service.local.feed import QUEUED_MESSAGES_MAX, feed, messages, read_lines
-from service.local.letters import rejected_by_code
+from service.local.letters import quarantined_by_code, rejected_by_code
 from service.local.processes import Child
 from service.local.provision import LOAD, RECORDS, REFINE, open_aws
 from service.local.questions import questions
@@ -29,6 +29,8 @@ from service.local.watch import Counts, scrape
 
 SAMPLE_RECORDS = 20_000
 SAMPLE_SEED = 7
+QUARANTINE_SECONDS_MAX = 60
+"""Until the last dead letter is a row of the errors table."""
 LOOK_SECONDS = 0.2
 QUIET_SECONDS = 3
 """After that long without a movement, empty queues mean that nothing more will come."""
@@ -44,6 +46,8 @@ class Work:
     records_per_message: int
     steps: tuple[str, ...]
     sql_directory: Path
+    quarantined: bool
+    """Whether the layer runs that takes dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Job:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed())
                 group.create_task(self._watch(bars, self._work.steps[-1]))
-        rejected = await rejected_by_code([await self._aws.queue(f"{name}-dlq") for name in (RECORDS, REFINE, LOAD)])
+        rejected = await self._rejected()
         last = self._work.steps[-1]
         waiting = self._totals()[last] - (self._counts.rejected_total if last == "refined" else 0)
         return await take_sum(
@@ -98,6 +102,16 @@ class Job:
             rejected,
             waiting=0 if last == "loaded" else waiting,
         )
+
+    async def _rejected(self) -> dict[str, int]:
+        """Rejected records by code: from the dead letters, or from the errors table where a layer takes them there."""
+        dead = [f"{name}-dlq" for name in (RECORDS, REFINE, LOAD)]
+        if not self._work.quarantined:
+            return await rejected_by_code([await self._aws.queue(name) for name in dead])
+        until = SystemClock().monotonic() + QUARANTINE_SECONDS_MAX
+        while await self._held([*dead, LOAD]) and SystemClock().monotonic() < until:  # noqa: ASYNC110 (a queue's depth)
+            await asyncio.sleep(LOOK_SECONDS)
+        return await quarantined_by_code(self._warehouse)
 
     async def answer_questions(self) -> None:
         """Three questions that an analyst would ask."""
@@ -141,13 +155,16 @@ class Job:
 
     async def _left(self) -> int:
         """Messages that wait or are held on the queues of the layers that run."""
-        left = 0
-        for name in (RECORDS, REFINE, LOAD)[: len(self._work.steps) - 1]:
+        return await self._held((RECORDS, REFINE, LOAD)[: len(self._work.steps) - 1])
+
+    async def _held(self, names: Sequence[str]) -> int:
+        held = 0
+        for name in names:
             url = await queue_url(self._aws.sqs, name)
             answer = await self._aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
             found = answer["Attributes"]
-            left += int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
-        return left
+            held += int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
+        return held
 
     def _totals(self) -> dict[str, int]:
         counts, rejected = self._counts, self._counts.rejected_total

@@ -1,8 +1,10 @@
-"""What lies in the dead-letter queues, counted: each rejected record once, however often its letter was sent."""
+"""What was rejected, counted: each record once, however often its letter was sent."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
+
+import asyncpg
 
 from service.core.ports import Queue
 
@@ -29,3 +31,12 @@ async def rejected_by_code(queues: Sequence[Queue]) -> dict[str, int]:
         await queue.hide(receipts, 0)
     counts = Counter({code: len(found) for code, found in places.items() if found})
     return dict(sorted((counts + whole).items()))
+
+
+async def quarantined_by_code(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
+    """The same from the errors table."""
+    rows = await connection.fetch(
+        "SELECT code || CASE WHEN row_index IS NULL THEN ' (whole)' ELSE '' END, COUNT(*) "
+        "FROM acequia.errors GROUP BY 1 ORDER BY 1"
+    )
+    return {row[0]: int(row[1]) for row in rows}

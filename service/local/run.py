@@ -69,6 +69,7 @@ async def run_local(options: Options, console: Console) -> int:
             records_per_message=options.records_per_message,
             steps=STEPS[: len(options.layers) + 1],
             sql_directory=options.sql_directory,
+            quarantined="quarantine" in options.layers,
         )
         async with _worker(stack, options.layers) as running:
             async with Job(work, running, stack, console) as job:

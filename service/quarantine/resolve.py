@@ -26,7 +26,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from service.core.clock import LETTING_GO_SECONDS, Deadline
-from service.core.errors import SetupError, TransientError
+from service.core.errors import RejectedError, SetupError, TransientError
+from service.core.events import ResolveFailed, RoundLooked
 from service.core.marks import LandedMarks
 from service.core.ports import Means, Queue
 from service.core.retry import Backoff
@@ -53,29 +54,8 @@ UNHEARD_SECONDS = 3_600.0
 
 Committed = Callable[[Sequence[Awaited], datetime], Awaitable[set[Awaited]]]
 """What the ledgers say: which of these are there. With addresses: every one of them, whenever it was loaded; without: a
-file of that landed batch was loaded since that moment, and no file that was made of it since is still to be loaded.
+file of that landed batch was loaded since that moment.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RoundLooked:
-    """What became of a round's items so far; `resolved` error rows say so now."""
-
-    round_id: str
-    resolved: int
-    passed: int
-    failed: int
-    waiting: int
-    over: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ResolveFailed:
-    """The store or the warehouse is down, or not set up: it is looked again later."""
-
-    kind: Literal["transient", "setup"]
-    reason: str
-    wait_seconds: float
 
 
 @dataclass(slots=True)
@@ -124,12 +104,15 @@ class Resolve:
 
     async def run(self) -> None:
         """Look, rest, until drained."""
+        life = self._life = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._life:
+            async with life:
                 await self._work()
         except TimeoutError:
-            if self._life is None or not self._life.expired():
+            if not life.expired():
                 raise
+        finally:
+            self._life = None
 
     async def _work(self) -> None:
         failures = 0
@@ -230,14 +213,17 @@ class Resolve:
         return [waits_for(item, landed) for item in items]
 
     async def _landed(self, round_: Round) -> dict[str, list[Awaited]]:
-        """Where land's marks say that the round's messages came to, by error id."""
+        """Where land says that messages came to since the round began, by error id, whichever round sent them."""
         found: dict[str, list[Awaited]] = {}
         for uri in [uri async for uri in self._marks(round_)]:
-            marks = LandedMarks.from_json(await self._means.store.get(uri))
-            place = raw_place(self._raw, marks.raw_file)
+            read = await self._means.store.read(uri)
+            try:
+                marks = LandedMarks.from_json(b"" if read is None else read[0])
+                place = raw_place(self._raw, marks.raw_file)
+            except (ValueError, TypeError, KeyError, RejectedError):
+                continue  # gone, or none of land's: it proves nothing
             for mark in marks.marks:
-                if mark.round_id == round_.round_id:
-                    found.setdefault(mark.error_id, []).append(Awaited(place.dataset, place.batch_id))
+                found.setdefault(mark.error_id, []).append(Awaited(place.dataset, place.batch_id))
         return found
 
     async def _marks(self, round_: Round) -> AsyncIterator[str]:

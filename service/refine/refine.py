@@ -220,12 +220,15 @@ class Refine:
 
     async def _there(self, stored: Stored, part: Part, event_time: str) -> Part:
         """What is in the object that lay there already."""
-        read = await self._means.store.read(stored.uri)
-        if read is None or (len(read[0]), read[1]) != (stored.content_length_bytes, stored.etag):
-            # a replay or a rule removed it just now: the next try stores it anew
-            raise TransientError("s3", "an object of the refined zone came otherwise than it was described")
-        there = await self._means.threads.run(read_part, part.partition, read[0], event_time)
+        try:
+            body = await self._means.store.get(stored.uri)
+        except RejectedError:  # a replay or a rule removed it just now: the next try stores it anew
+            raise TransientError("s3", "an object of the refined zone vanished while it was looked at") from None
+        if len(body) != stored.content_length_bytes:
+            raise TransientError("s3", "an object of the refined zone came otherwise than it lies there")
+        there = await self._means.threads.run(read_part, part.partition, body, event_time)
         if there is None:
+            # Only if it is still that object: what somebody else has stored there since may be announced.
             await self._means.store.replace(stored.uri, part.body, etag=stored.etag)
             raise TransientError("s3", "an object of the refined zone could not be read, and was replaced")
         return there

@@ -44,10 +44,13 @@ def _runs(sorted_column: pa.ChunkedArray) -> Iterator[tuple[str, int, int]]:
         start = end
 
 
-def read_part(partition: str, body: bytes, event_time: str) -> Part:
-    """What is in a file that was written before. Work for a thread."""
-    rows = pq.read_table(pa.BufferReader(body), columns=[event_time])
-    return _described(partition, body, rows.column(event_time))
+def read_part(partition: str, body: bytes, event_time: str) -> Part | None:
+    """What is in a file that was written before; None where it is none that can be read. Work for a thread."""
+    try:
+        moments = pq.read_table(pa.BufferReader(body)).column(event_time)
+    except (pa.ArrowException, OSError, KeyError):
+        return None
+    return _described(partition, body, moments) if len(moments) > moments.null_count else None
 
 
 def _part(partition: str, rows: pa.Table, event_time: str) -> Part:

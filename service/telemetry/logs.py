@@ -16,6 +16,7 @@ LEVELS: dict[type[Any], int] = {
     events.BatchFinished: logging.DEBUG,
     events.BatchLeft: logging.WARNING,
     events.MailFailed: logging.WARNING,
+    events.ResolveFailed: logging.WARNING,
     events.WorkFailed: logging.WARNING,
     events.LayerPaused: logging.WARNING,
     events.SettlementFailed: logging.WARNING,

@@ -54,6 +54,8 @@ class Metrics:
         self._error_rows = counter("failures_quarantined", "Failures that dead letters told of", layer)
         self._mails = counter("mails", "Mails about failures that went out", [])
         self._mail_failures = counter("mail_failures", "Mails that could not be sent or claimed", ["kind"])
+        self._resolved = counter("failures_resolved", "Failures that were sent back and are in the warehouse", [])
+        self._resolve_failures = counter("resolve_failures", "Looks at rounds that could not be ended", ["kind"])
         self._copies = counter("copies", "COPY groups committed", dataset)
         self._files = counter(
             "files_loaded", "Files of committed groups, by whether the ledger knew them", [*dataset, "known"]
@@ -91,6 +93,8 @@ class Metrics:
             events.LettersQuarantined: self._on_quarantined,
             events.MailSent: lambda _: self._mails.inc(),
             events.MailFailed: lambda e: self._mail_failures.labels(e.kind).inc(),
+            events.RoundLooked: lambda e: self._resolved.inc(e.resolved),
+            events.ResolveFailed: lambda e: self._resolve_failures.labels(e.kind).inc(),
             events.GroupLoaded: self._on_loaded,
             events.LoadersMet: lambda e: self._met.labels(e.dataset).inc(),
             events.WorkFailed: lambda e: self._failures.labels(e.layer, e.kind).inc(),

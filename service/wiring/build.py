@@ -5,6 +5,7 @@ from service.runtime import Worker
 from service.wiring.flow import land_worker, load_worker, refine_worker
 from service.wiring.parts import Parts
 from service.wiring.quarantine import quarantine_workers
+from service.wiring.reprocess import resolver
 
 
 def build(parts: Parts) -> list[tuple[str, Worker]]:
@@ -20,5 +21,5 @@ def build(parts: Parts) -> list[tuple[str, Worker]]:
             case "load":
                 workers.append((name, load_worker(parts, budget)))
             case "quarantine":
-                workers.extend(quarantine_workers(parts, budget))
+                workers.extend([*quarantine_workers(parts, budget), resolver(parts)])
     return workers

@@ -90,6 +90,8 @@ EVENTS: tuple[Event, ...] = (
     events.FileRefined("d", 1, 1, 1, 1, 1, 1.0),
     events.RecordsRejected("land", "d", "bad_json", 1),
     events.LettersQuarantined("quarantine-land", 1, 1, 0),
+    events.RoundLooked("r", 1, 1, 0, 0, over=True),
+    events.ResolveFailed("setup", "", 1.0),
     events.MailSent(1, 0, 0),
     events.MailFailed("setup", "", 1.0),
     events.GroupLoaded("d", 1, 1, 1, 1, 1, 1, 1.0),

@@ -182,8 +182,14 @@ class FakeSession:
             "stage_span": self._span,
             "fresh_counts": lambda _: self._counts(),
             "lock_holder": lambda _: [],
+            "loaded": self._loaded,
+            "committed": lambda text: [(entry[0], entry[9], entry[8]) for entry in self._known(text)],
         }
         return answers[statement.name](statement.text)
+
+    def _loaded(self, text: str) -> list[tuple[Any, ...]]:
+        asked = set(_TEXT.findall(text))
+        return [(len({row["_record_id"] for row in self._table(text).seen} & asked),)]
 
     def _known(self, text: str) -> list[tuple[Any, ...]]:
         asked = set(_TEXT.findall(text))

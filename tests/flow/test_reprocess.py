@@ -1,87 +1,99 @@
 """All layers, and what failed is sent back: after the cause was mended it ends once in the warehouse, and is mailed."""
 
-import asyncio
-import io
 import itertools
-import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from service.core.clock import Deadline
 from service.core.definitions import load_datasets
-from service.core.errors import RejectedError
-from service.core.model import Message
-from service.core.notice import File, FileNotice
-from service.core.ports import Means
-from service.core.retry import Backoff
-from service.core.zones import Zone
-from service.land.encode import SCHEMA, encode
+from service.core.ports import Means, Session, Statement
+from service.quarantine.reprocess.parcels import batch_of
 from service.quarantine.reprocess.plan import Plan, plan
-from service.quarantine.reprocess.rehearse import Fault, Rehearsed, Specimen
-from service.quarantine.reprocess.rounds import Awaited
 from service.quarantine.reprocess.run import Done, Run, already_loaded
 from service.quarantine.reprocess.table import Choice, ErrorTable, read_table
 from service.quarantine.reprocess.tools import Tools
-from service.quarantine.resolve import Resolve
-from service.refine.compile import compile_dataset
-from service.refine.execute import Keys, judge
 from service.settings import LAYERS
+from service.wiring.parts import Parts
+from service.wiring.reprocess import QUESTIONS, reprocess_tools
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import InlineFanOut, InlineThreads, LoopClock, run_virtual
+from tests.fakes.warehouse import FakeWarehouse
 from tests.fakes.world import DEFINITION, REPROCESS, World, event, live, settings
 
-RAW, ERRORS_ZONE = Zone("raw", "raw", ""), Zone("errors", "errors", "")
-MEBIBYTE = 1024 * 1024
 MENDED = DEFINITION.replace('name = "amount"', 'name = "amount"\npath = "euros"')
 BY_MESSAGE = DEFINITION.replace('key = ["event_id"]', 'identity = "message"')
 NUMBERS = itertools.count()
 
 
+class AskedWarehouse(FakeWarehouse):
+    """Answers what sending back asks, too, from what is committed."""
+
+    @asynccontextmanager
+    async def transaction(self, temporary: set[str] | None = None) -> AsyncIterator[Any]:
+        async with super().transaction(temporary) as session:
+            yield _Asked(self, session)
+
+    def answer(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """What the statement means."""
+        asked = set(statement.text.split("'")[1::2])
+        if statement.name == "loaded":
+            return [(len({row["_record_id"] for row in self.rows("events")} & asked),)]
+        entries = [(entry[0], batch_of(entry[0]), entry[8]) for entry in self.ledger_rows("events")]
+        return [entry for entry in entries if entry[1] in asked]
+
+
+@dataclass
+class _Asked:
+    warehouse: AskedWarehouse
+    session: Session
+
+    async def execute(self, statement: Statement) -> None:
+        await self.session.execute(statement)
+
+    async def fetch(self, statement: Statement) -> list[tuple[Any, ...]]:
+        if statement.name not in QUESTIONS:
+            return await self.session.fetch(statement)
+        return self.warehouse.answer(statement)
+
+
 @dataclass
 class Operator:
-    """Who runs the commands on a world, with the definitions that it has now."""
+    """Who runs the commands on a world, with the definitions that it has now. Made inside a running loop."""
 
     world: World
-    told: list[object] = field(default_factory=list)
+    changed: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        world = self.world
+        world.open()
+        world.warehouse = AskedWarehouse(world.journal, world.store, world.datasets.values())
 
     @property
-    def means(self) -> Means:
-        return Means(self.world.store, InlineThreads(), InlineFanOut(), LoopClock(), self.world.events.append)
-
     def tools(self) -> Tools:
-        queues = self.world.queues
-        return Tools(
-            errors=ERRORS_ZONE,
-            means=self.means,
-            queues={"land": queues["records"], "refine": queues["refine"], "load": queues["load"]},
-            reprocess_queue=queues[REPROCESS],
-            rehearse=self._rehearse,
-            loaded=self._loaded,
-            notice_of=self._notice_of,
-            attempts_max=3,
-            token=lambda: f"{next(NUMBERS):016x}",
-        )
+        world = self.world
+        means = Means(world.store, InlineThreads(), InlineFanOut(), LoopClock(), world.events.append)
+        parts = Parts(settings(**self.changed), world.datasets, dict(world.queues), world.warehouse, means)
+        return replace(reprocess_tools(parts), token=lambda: f"{next(NUMBERS):016x}")
 
     async def plan(self, **wanted: Any) -> Plan:
         choice = Choice(EPOCH - timedelta(days=1), EPOCH + timedelta(days=9), **wanted)
-        return await plan(choice, self.tools(), lambda _: lambda _: None)
+        return await plan(choice, self.tools, lambda _: lambda _: None)
 
     async def run(self, **wanted: Any) -> Done:
         return await self.send(await self.plan(**wanted))
 
     async def send(self, planned: Plan) -> Done:
-        return await Run(self.tools(), rate=100, stop=lambda: False, told=lambda _: None).run(planned)
+        return await Run(self.tools, rate=100, stop=lambda: False, told=lambda _: None).run(planned)
 
     async def errors(self) -> ErrorTable:
-        return await read_table(ERRORS_ZONE, self.means, EPOCH.date())
+        return await read_table(self.tools.errors, self.tools.means, EPOCH.date())
 
     async def states(self) -> dict[str, int]:
         """Error rows by state, in the errors zone; the warehouse says the same."""
@@ -90,68 +102,11 @@ class Operator:
         assert table == dict(rows)
         return Counter(table.values())
 
-    async def lives(self, minutes: float = 0, **changed: Any) -> None:
-        """All layers and the resolver, until nothing is left to do and so many minutes are over."""
+    async def lives(self, minutes: float = 0) -> None:
+        """All layers, until nothing is left to do and so many minutes are over."""
         until = LoopClock().monotonic() + 60 * minutes
-        resolver = self._resolver()
-
-        def done() -> bool:
-            over = LoopClock().monotonic() >= until and quarantined(self.world)
-            if over:
-                resolver.drain(Deadline.after(60, LoopClock()))
-            return over
-
-        await asyncio.gather(live(self.world, done, layers=LAYERS, **changed), resolver.run())
-
-    def _resolver(self) -> Resolve:
-
-        return Resolve(
-            self._committed,
-            zones=(RAW, ERRORS_ZONE),
-            load_queue=self.world.queues["load"],
-            settle_seconds=60,
-            backoff=Backoff(1, 8, random.Random(1)),
-            means=self.means,
-            told=self.told.append,
-        )
-
-    async def _rehearse(self, layer: str, dataset: str, specimens: Sequence[Specimen]) -> Rehearsed:
-        program = compile_dataset(self.world.datasets["events"])
-        keys = Keys(settings().key("identity"), settings().key("mask"))
-        messages = []
-        for one in specimens:
-            kept = one.original
-            messages.append(Message(kept.message_id, kept.body, kept.attributes, kept.sent_at, kept.sent_at, 1, ""))
-        judged = judge(encode(messages, "rehearsal"), "s3://rehearsal", program, keys, 256 * MEBIBYTE)
-        faults: list[Fault | None] = [None] * len(specimens)
-        for rejection in judged.rejections:
-            for row, _ in rejection.places:
-                faults[row] = Fault(rejection.fault.code, rejection.fault.sentence)
-        return Rehearsed(faults, judged.good.column("_record_id").to_pylist())
-
-    async def _loaded(self, dataset: str, record_ids: Sequence[str]) -> int:
-        return len({row["_record_id"] for row in self.world.warehouse.rows(dataset)} & {*record_ids})
-
-    async def _notice_of(self, dataset: str, uri: str) -> FileNotice:
-        read = await self.world.store.read(uri)
-        if read is None:
-            raise RejectedError("missing_object", "its raw file is gone")
-
-        body, etag = read
-        rows = pq.read_metadata(io.BytesIO(body)).num_rows
-        columns = [(column.name, str(column.type)) for column in SCHEMA]
-        batch_id = uri.rpartition("/")[2].partition(".")[0]
-        return FileNotice(dataset, "raw", [File(uri, etag, len(body), rows)], columns, batch_id, "", LoopClock().now())
-
-    async def _committed(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
-        entries = self.world.warehouse.ledger_rows("events")
-        there = {entry[0] for entry in entries}
-        lately = {_batch(entry[0]) for entry in entries if entry[8].replace(tzinfo=UTC) >= since}
-        return {one for one in asked if ({*one.uris} <= there if one.uris else one.batch_id in lately)}
-
-
-def _batch(uri: str) -> str:
-    return uri.rpartition("/")[2].partition(".")[0]
+        over = lambda: LoopClock().monotonic() >= until and quarantined(self.world)  # noqa: E731
+        await live(self.world, over, layers=LAYERS, **self.changed)
 
 
 def quarantined(world: World) -> bool:
@@ -167,7 +122,6 @@ def mend(world: World, directory: Path, text: str = MENDED) -> None:
 
 def test_records_are_sent_back_after_the_definition_was_mended(world: World, tmp_path: Path) -> None:
     async def main() -> None:
-        world.open()
         operator = Operator(world)
         world.send(event(1, amount=1), event(2, amount="many", euros=2), "{", event(3, amount=3))
         world.send(event(4, amount="few"))
@@ -178,7 +132,7 @@ def test_records_are_sent_back_after_the_definition_was_mended(world: World, tmp
         mend(world, tmp_path)
         planned = await operator.plan(code="bad_type")
         assert (planned.forecast.passing, planned.forecast.chosen) == (2, 2)
-        assert await already_loaded(planned, operator.tools()) == 0
+        assert await already_loaded(planned, operator.tools) == 0
         done = await operator.send(planned)
         assert (done.sent, done.messages) == (2, 1)
         await operator.lives(15)
@@ -193,7 +147,6 @@ def test_records_are_sent_back_after_the_definition_was_mended(world: World, tmp
 
 def test_what_fails_again_comes_back_and_is_parked_in_the_end(world: World) -> None:
     async def main() -> None:
-        world.open()
         operator = Operator(world)
         world.send(event(1, amount="many"))
         await operator.lives()
@@ -218,13 +171,13 @@ def test_a_message_without_a_dataset_is_sent_back_and_loaded_once(tmp_path: Path
     world = World(load_datasets(tmp_path))
 
     async def main() -> None:
-        world.open()
         operator = Operator(world)
         world.send(event(1), event(2), dataset=None)
         await operator.lives()
         assert await operator.states() == {"open": 1}
         assert (await operator.run()).sent == 1
-        await operator.lives(15, records_dataset_default="events")
+        operator.changed["records_dataset_default"] = "events"
+        await operator.lives(15)
         assert await operator.states() == {"resolved": 1}
 
     run_virtual(main())
@@ -233,7 +186,6 @@ def test_a_message_without_a_dataset_is_sent_back_and_loaded_once(tmp_path: Path
 
 def test_what_was_loaded_meanwhile_is_not_loaded_twice(world: World, tmp_path: Path) -> None:
     async def main() -> None:
-        world.open()
         operator = Operator(world)
         world.send(event(1, amount="many"), event(2, amount="few"))
         await operator.lives()
@@ -241,7 +193,7 @@ def test_what_was_loaded_meanwhile_is_not_loaded_twice(world: World, tmp_path: P
         world.send(event(1, amount="many"))
         await operator.lives()
         planned = await operator.plan()
-        assert await already_loaded(planned, operator.tools()) == 1
+        assert await already_loaded(planned, operator.tools) == 1
         await operator.send(planned)
         await operator.lives(15)
         assert await operator.states() == {"resolved": 2}
@@ -255,7 +207,6 @@ def test_the_command_dies_at_any_effect_and_everything_ends_once(tmp_path: Path,
     async def story(number: int | None) -> int:
         (tmp_path / "events.toml").write_text(DEFINITION)
         world = World(load_datasets(tmp_path))
-        world.open()
         operator = Operator(world)
         world.send(event(1, amount="many"), event(2, amount="few"), event(3))
         world.send(event(4), dataset=None)
@@ -272,10 +223,11 @@ def test_the_command_dies_at_any_effect_and_everything_ends_once(tmp_path: Path,
         with pytest.raises(Crash):
             await operator.run()
         world.journal.before, world.journal.after = Journal().before, Journal().after
-        await operator.lives(20, records_dataset_default="events")
+        operator.changed["records_dataset_default"] = "events"
+        await operator.lives(20)
         if (await operator.plan()).items:
             await operator.run()
-        await operator.lives(60, records_dataset_default="events")
+        await operator.lives(60)
         assert world.event_ids() == ["e001", "e002", "e003", "e004"], f"{when} effect {number}"
         assert await operator.states() == {"resolved": 3}, f"{when} effect {number}"
         return 0

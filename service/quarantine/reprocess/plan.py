@@ -35,13 +35,14 @@ Told = Callable[[int], None]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do: send `items`, park `exhausted`; `settled` are errors of which nothing is left to do, with
-    the moments of their last failures.
+    the moments of their last failures, and `unreadable` are error files that nobody can read.
     """
 
     items: Sequence[Item]
     exhausted: Sequence[Item]
     forecast: Forecast
     settled: dict[str, datetime]
+    unreadable: Sequence[str] = ()
 
 
 async def errors_of(choice: Choice, zone: Zone, means: Means) -> ErrorTable:
@@ -84,7 +85,7 @@ async def plan(choice: Choice, tools: Tools, begun: Callable[[int], Told]) -> Pl
         exhausted = await threads.run(table.items, replace(choice, limit=PARKED_MAX), tried_min=tools.attempts_max)
     originals = OriginalsReader(tools.errors, tools.means)
     expected = await forecast(items, originals, tools.rehearse, begun(len(items)))
-    return Plan(items, exhausted, expected, await threads.run(_settled, table))
+    return Plan(items, exhausted, expected, await threads.run(_settled, table), table.unreadable)
 
 
 def _settled(table: ErrorTable) -> dict[str, datetime]:

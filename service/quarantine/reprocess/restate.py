@@ -1,8 +1,8 @@
 """Error rows written once more, in another state: copies of their latest versions, in files of their own.
 
-Versions decide which row of a failure counts. A row that says `reprocessed` is younger than anything known so far; one
-that says `resolved` is the next version of the row that it takes the place of, so that whatever failed in between, and
-is seen only later, still counts.
+Versions decide which row of a failure counts. A copy is the very next version of the row that it takes the place of,
+however late it is written: what was sent back and has failed again by then, or is seen to have failed only later, is a
+later version, and counts.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.core.errors import RejectedError
+from service.core.errors import SetupError
 from service.core.errors_dataset import ERRORS, State
 from service.core.model import Outgoing
 from service.core.notice import File, FileNotice
@@ -68,7 +68,7 @@ class Restater:
         for uri, error_ids in by_file.items():
             read = await self._means.store.read(uri)
             if read is not None:
-                pieces.append(await self._means.threads.run(_chosen, read[0], error_ids))
+                pieces.append(await self._means.threads.run(_chosen, uri, read[0], error_ids))
         now = self._means.clock.now()
         return await self._means.threads.run(_restated, pieces, restating, self._zone, now)
 
@@ -106,11 +106,11 @@ class Restater:
         )
 
 
-def _chosen(body: bytes, error_ids: Sequence[str]) -> pa.Table:
+def _chosen(uri: str, body: bytes, error_ids: Sequence[str]) -> pa.Table:
     try:
         rows = pq.read_table(pa.BufferReader(body), schema=SCHEMA)
     except (pa.ArrowException, OSError):
-        raise RejectedError("bad_file", "an error file that could be read a moment ago cannot be read now") from None
+        raise SetupError(f"{uri} cannot be read as an error file any more: restore it, or move it away") from None
     return rows.filter(pc.is_in(rows.column("error_id"), value_set=pa.array(error_ids, pa.string())))
 
 
@@ -126,12 +126,9 @@ def _restated(pieces: Sequence[pa.Table], restating: Restating, zone: Zone, now:
 
 def _day_file(rows: pa.Table, restating: Restating, uri: str, now: datetime) -> StateFile:
     moment = pa.timestamp("us")
-    version = pc.add(rows.column("updated_at"), pa.scalar(_TICK, pa.duration("us")))
-    if restating.state != "resolved":
-        version = pc.max_element_wise(version, pa.scalar(naive(now), moment))
     changed = {
         "state": pa.repeat(restating.state, rows.num_rows),
-        "updated_at": version,
+        "updated_at": pc.add(rows.column("updated_at"), pa.scalar(_TICK, pa.duration("us"))),
         "_received_at": pa.repeat(pa.scalar(naive(now), moment), rows.num_rows),
         "_raw_file": pa.repeat(uri, rows.num_rows),
     }

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
+from service.core.errors import SetupError
 from service.core.ports import Listed, Means
 from service.core.zones import Zone
 from service.quarantine.reprocess.table import Item
@@ -170,10 +171,11 @@ class Rounds:
         await self._means.store.put_new(uri, await self._means.threads.run(portion.to_json))
 
     async def portions(self, round_id: str) -> list[Portion]:
-        """All that was sent of a round so far."""
+        """All that was sent of a round so far. SetupError where somebody else's object lies there."""
         uris = [listed.uri async for listed in self._listed(f"{PREFIX}{round_id}/")]
-        bodies = await self._means.fan_out.run(self._means.store.get(uri) for uri in uris)
-        return [await self._means.threads.run(Portion.from_json, body) for body in bodies]
+        found = await self._means.fan_out.run(self._means.store.read(uri) for uri in uris)
+        read = [(uri, one[0]) for uri, one in zip(uris, found, strict=True) if one is not None]
+        return [await self._means.threads.run(_portion, uri, body) for uri, body in read]
 
     async def _listed(self, prefix: str) -> AsyncIterator[Listed]:
         async for page in self._means.store.pages(self._zone.uri(prefix)):
@@ -182,6 +184,13 @@ class Rounds:
 
     def _uri(self, round_id: str) -> str:
         return self._zone.uri(f"{PREFIX}{round_id}.json")
+
+
+def _portion(uri: str, body: bytes) -> Portion:
+    try:
+        return Portion.from_json(body)
+    except (ValueError, TypeError, KeyError):
+        raise SetupError(f"{uri} is no portion of a round that this version wrote: move it away") from None
 
 
 def _sent(given: dict[str, Any]) -> SentItem:

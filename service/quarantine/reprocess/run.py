@@ -164,7 +164,8 @@ class Run:
 
     def _ready(self, chunk: Sequence[Parcel]) -> bool:
         most = min(CHUNK, max(1, int(self._rate)))
-        return len(chunk) >= most or sum(parcel.outgoing.size_bytes for parcel in chunk) >= CHUNK_BYTES_MAX
+        size, items = sum(one.outgoing.size_bytes for one in chunk), sum(len(one.items) for one in chunk)
+        return len(chunk) >= most or size >= CHUNK_BYTES_MAX or items >= PORTION_ITEMS
 
     async def _post(self, chunk: list[Parcel], portion: _Open) -> None:
         """Send these as soon as the rate allows, unless it is to stop."""

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 from service.core.ports import Means
 from service.core.zones import Zone
-from service.quarantine.reprocess.table import DAYS_MAX, read_table
+from service.quarantine.reprocess.table import read_table
 from service.quarantine.states import Standing, States
 
+STANDING_DAYS_MAX = 90
+"""Older failures are not looked for: nothing of them is in any queue, and reading all error files has a price."""
 _BY_STATE = """
 SELECT fingerprint, bool_or(state = 'open'), bool_or(state = 'parked'), bool_or(state = 'reprocessed')
 FROM latest WHERE list_contains($fingerprints, fingerprint) GROUP BY fingerprint
@@ -23,7 +25,7 @@ async def mark_standings(fingerprints: Iterable[str], zone: Zone, means: Means) 
     known = await states.read(sorted(set(fingerprints)))
     if not known:
         return {}
-    oldest = means.clock.now().date() - timedelta(days=DAYS_MAX)
+    oldest = means.clock.now().date() - timedelta(days=STANDING_DAYS_MAX)
     since = max(oldest, min(state.first_failed_at for state in known).date())
     table = await read_table(zone, means, since)
     asked = [state.fingerprint for state in known]

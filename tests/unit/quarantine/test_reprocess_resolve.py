@@ -11,12 +11,13 @@ import pytest
 
 from service.core.clock import Deadline
 from service.core.datasets import Dataset
+from service.core.events import ResolveFailed, RoundLooked
 from service.core.marks import LandedMarks, Mark
 from service.core.model import Original, Outgoing
 from service.core.notice import File, FileNotice
 from service.core.retry import Backoff
 from service.quarantine.reprocess.rounds import Awaited
-from service.quarantine.resolve import Resolve, ResolveFailed, RoundLooked
+from service.quarantine.resolve import Resolve
 from tests.fakes.journal import Away, Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
@@ -39,6 +40,7 @@ class Watch:
     ledger: set[Awaited] = field(default_factory=set)
     told: list[RoundLooked | ResolveFailed] = field(default_factory=list)
     asked: list[datetime] = field(default_factory=list)
+    hangs: bool = False
 
     def worker(self) -> Resolve:
         return Resolve(
@@ -69,6 +71,8 @@ class Watch:
     async def _committed(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
         self.bed.journal.before("warehouse ledger")
         self.asked.append(since)
+        if self.hangs:
+            await asyncio.Event().wait()
         return self.ledger & set(asked)
 
 
@@ -164,6 +168,21 @@ def test_what_failed_again_and_passed_then_is_resolved_under_every_name(watch: C
         await here.looks(10)
         assert await here.bed.states_of() == ["resolved"] * 2
         assert await here.standing() == {"resolved"}
+
+    run_virtual(main())
+
+
+def test_what_is_open_again_by_another_way_is_not_resolved(watch: Callable[[], Watch]) -> None:
+    """The whole file was refined again meanwhile, say."""
+
+    async def main() -> None:
+        here = watch()
+        await sent_records(here.bed, (0, 0))
+        await here.bed.fail(records((0, 0), after=7_300))
+        here.ledger.add(Awaited("loans", BATCH))
+        await here.looks(10)
+        assert await here.bed.states_of() == ["open"]
+        assert [one.resolved for one in here.told if isinstance(one, RoundLooked)] == [0]
 
     run_virtual(main())
 
@@ -357,5 +376,31 @@ def test_older_rounds_are_looked_at_ever_more_seldom(watch: Callable[[], Watch])
         await sent_records(here.bed, (0, 0))
         await here.looks(12 * 60)
         assert len(here.asked) <= 30
+
+    run_virtual(main())
+
+
+def test_a_warehouse_that_hangs_does_not_hold_a_stop(watch: Callable[[], Watch]) -> None:
+    async def main() -> float:
+        here = watch()
+        await sent_records(here.bed, (0, 0))
+        here.hangs = True
+        worker = here.worker()
+        running = asyncio.ensure_future(worker.run())
+        await LoopClock().sleep(30)
+        began = LoopClock().monotonic()
+        worker.drain(Deadline.after(60, LoopClock()))
+        await running
+        return LoopClock().monotonic() - began
+
+    assert run_virtual(main()) <= 60
+
+
+def test_draining_what_has_ended_is_harmless(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        worker = watch().worker()
+        worker.drain(Deadline.after(60, LoopClock()))
+        await worker.run()
+        worker.drain(Deadline.after(60, LoopClock()))
 
     run_virtual(main())

@@ -17,7 +17,7 @@ from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
 from tests.unit.quarantine.bench import RAW_FILE
-from tests.unit.quarantine.reprocess_bed import FAILED, Bed, CrashAt, failed_again, lay_raw, message, records
+from tests.unit.quarantine.reprocess_bed import FAILED, Bed, CrashAt, choice, failed_again, lay_raw, message, records
 
 SECOND_FILE = RAW_FILE.replace("hr=11", "hr=12")
 
@@ -191,6 +191,28 @@ def test_a_letter_that_is_younger_than_what_was_sent_stays(bed: Callable[..., Be
     run_virtual(main())
 
 
+def test_letters_that_a_dead_run_left_go_with_the_next_one(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        await here.fail(message("one", "m1"))
+
+        def die(effect: str) -> None:
+            if effect.startswith("reprocess delete"):
+                raise Crash(effect)
+
+        here.journal.before = die
+        with pytest.raises(Crash):
+            await here.run()
+        here.journal.before = Journal().before
+        await here.fail(message("two", "m2"))
+        await LoopClock().sleep(400)
+        done = await here.run()
+        assert (done.sent, done.letters, len(here.reprocess_queue)) == (1, 2, 0)
+        assert here.queues["land"].bodies == ["one", "two"]
+
+    run_virtual(main())
+
+
 def test_claims_are_kept_for_as_long_as_sending_takes(bed: Callable[..., Bed]) -> None:
     async def main() -> None:
         here = bed()
@@ -221,6 +243,8 @@ def test_what_was_tried_too_often_is_parked_and_needs_to_be_asked_for(bed: Calla
         assert (done.sent, done.parked, len(here.queues["land"])) == (0, 1, 2)
         assert await here.states_of() == ["parked"]
         assert len(here.reprocess_queue) == 1
+        [row] = (await here.error_table()).groups(choice())
+        assert [state.state for state in await here.states.read([row.fingerprint])] == ["parked"]
         planned = await here.planned()
         assert (planned.items, planned.exhausted) == ([], [])
         done = await here.run(parked=True)
@@ -311,12 +335,16 @@ def test_state_rows_keep_everything_else_and_are_announced(bed: Callable[..., Be
     run_virtual(main())
 
 
-def test_a_row_of_a_fast_clock_is_still_outranked(bed: Callable[..., Bed]) -> None:
+def test_what_fails_again_before_it_is_written_down_is_open(bed: Callable[..., Bed]) -> None:
+    """Its layer may be quicker than the run, and its clock may go slow."""
+
     async def main() -> None:
         here = bed()
-        await here.fail(message("one", "m1", after=timedelta(days=1).total_seconds()))
-        await here.run()
-        assert await here.states_of() == ["reprocessed"]
+        await here.fail(message("one", "m1"))
+        done = await here.run()
+        await here.fail(message("one", "m1", after=0.001, attempts=2, round_id=done.round_id))
+        assert await here.states_of() == ["open"]
+        assert {row["state"] for row in here.table().values()} == {"open"}
 
     run_virtual(main())
 
@@ -391,6 +419,18 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(bed: Callable[..., Bed]) -> 
         done = await here.run()
         assert (done.stopped, done.sent) == (False, 30)
         assert sorted(here.queues["land"].bodies) == sorted(f"n{number}" for number in range(50))
+
+    run_virtual(main())
+
+
+def test_a_run_that_is_stopped_while_it_waits_sends_nothing_more(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        await here.fail(*(message(f"n{number}", f"m{number}") for number in range(3)))
+        began = LoopClock().monotonic()
+        here.stopped = lambda: LoopClock().monotonic() > began + 5
+        done = await here.run(rate=0.1)
+        assert (done.stopped, done.sent, len(here.queues["land"])) == (True, 1, 1)
 
     run_virtual(main())
 

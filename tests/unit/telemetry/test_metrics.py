@@ -76,6 +76,8 @@ def samples(metrics: Metrics) -> dict[str, float]:
                 'acequia_failures_quarantined_total{layer="quarantine-land"}': 30,
             },
         ),
+        (events.RoundLooked("r", 3, 3, 0, 1, over=False), {"acequia_failures_resolved_total": 3}),
+        (events.ResolveFailed("setup", "no", 1.0), {'acequia_resolve_failures_total{kind="setup"}': 1}),
         (events.MailSent(1, 0, 0), {"acequia_mails_total": 1}),
         (events.MailFailed("setup", "no", 1.0), {'acequia_mail_failures_total{kind="setup"}': 1}),
         (

@@ -1,0 +1,80 @@
+"""Port `Rehearse`: what the layers would say of what failed, with the code and the definitions of now."""
+
+from collections.abc import Sequence
+
+from service.core.errors import RejectedError
+from service.core.model import DATASET_ATTRIBUTE, Message
+from service.land.encode import encode
+from service.quarantine.reprocess.rehearse import Fault, Rehearsed, Specimen
+from service.refine.compile import compile_datasets
+from service.refine.execute import judge
+from service.wiring.flow import keys, source
+from service.wiring.parts import Parts
+from service.wiring.quarantine import checks
+
+
+class Rehearsal:
+    """What land's sort, refine's judgement and load's sort say. Sends nothing, stores nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._checks = checks(parts)
+        self._programs = compile_datasets(parts.datasets, super_bytes_max=parts.settings.super_string_bytes_max)
+        self._default = source(parts).default_dataset
+        self._keys = keys(parts)
+
+    async def __call__(self, layer: str, dataset: str, specimens: Sequence[Specimen]) -> Rehearsed:
+        return await self._parts.means.threads.run(self._rehearse, layer, dataset, specimens)
+
+    def _rehearse(self, layer: str, dataset: str, specimens: Sequence[Specimen]) -> Rehearsed:
+        faults: list[Fault | None] = [None] * len(specimens)
+        by_dataset: dict[str, list[int]] = {}
+        for number, specimen in enumerate(specimens):
+            if specimen.place is not None:
+                by_dataset.setdefault(dataset, []).append(number)
+                continue
+            message = _message(specimen)
+            faults[number] = _fault(self._checks[layer](message))  # type: ignore[index]  # layers are sources
+            if layer == "land" and faults[number] is None:
+                whose = message.text(DATASET_ATTRIBUTE) or self._default or ""
+                by_dataset.setdefault(whose, []).append(number)
+        record_ids: list[str] = []
+        for whose, numbers in by_dataset.items():
+            record_ids += self._records(whose, [specimens[number] for number in numbers], numbers, faults)
+        return Rehearsed(faults, record_ids)
+
+    def _records(
+        self, dataset: str, specimens: Sequence[Specimen], numbers: Sequence[int], faults: list[Fault | None]
+    ) -> Sequence[str]:
+        program = self._programs.get(dataset)
+        if program is None:
+            gone = Fault("unknown_dataset", "there is no definition for the record's dataset any more")
+            for number in numbers:
+                faults[number] = gone
+            return []
+        raw = encode([_message(specimen) for specimen in specimens], "rehearsal")
+        try:
+            judged = judge(raw, "s3://rehearsal", program, self._keys, self._parts.settings.refine_memory_bytes_max)
+        except RejectedError as wrong:
+            if len(specimens) == 1:
+                faults[numbers[0]] = _fault(wrong)
+                return []
+            half = len(specimens) // 2
+            first = self._records(dataset, specimens[:half], numbers[:half], faults)
+            return [*first, *self._records(dataset, specimens[half:], numbers[half:], faults)]
+        for rejection in judged.rejections:
+            fault = Fault(rejection.fault.code, rejection.fault.sentence)
+            for row, _ in rejection.places:
+                faults[numbers[row]] = fault
+        if program.dataset.identity == "message" and any((one.place or (0, 0))[1] for one in specimens):
+            return []  # a record's place is part of its id, and here it stands alone
+        return [str(one) for one in judged.good.column("_record_id").to_pylist()]
+
+
+def _message(specimen: Specimen) -> Message:
+    one = specimen.original
+    return Message(one.message_id, one.body, one.attributes, one.sent_at, one.sent_at, 1, "")
+
+
+def _fault(wrong: RejectedError | None) -> Fault | None:
+    return None if wrong is None else Fault(wrong.code, wrong.sentence)

@@ -1,0 +1,193 @@
+"""What an operator types, and what comes back."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from service.commands.reprocess import reprocess_commands
+from service.core.datasets import Dataset
+from service.core.dead_letter import DeadLetter
+from service.quarantine.reprocess.rehearse import Fault
+from service.quarantine.reprocess.tools import Tools
+from service.settings import Settings
+from tests.fakes.queue import EPOCH
+from tests.fakes.time import LoopClock
+from tests.fakes.world import KEY
+from tests.unit.quarantine.reprocess_bed import Bed, lay_raw, message, records
+
+ENVIRONMENT = {
+    "ACEQUIA_RAW_ZONE": "s3://raw",
+    "ACEQUIA_REFINED_ZONE": "s3://refined",
+    "ACEQUIA_ERRORS_ZONE": "s3://errors",
+    "ACEQUIA_WAREHOUSE_DSN": "postgresql://nobody@localhost:5439/none",
+    "ACEQUIA_COPY_ROLE_ARN": "arn:aws:iam::123456789012:role/copy",
+    "ACEQUIA_IDENTITY_KEY": KEY,
+    "ACEQUIA_MASK_KEY": KEY,
+}
+TEXT = '{"id": "x", "loan": {"amount": "many"}, "customer": {"document": "123-45"}}'
+
+
+@dataclass
+class Desk:
+    """An operator's terminal, over failures that were quarantined."""
+
+    bed: Bed
+    letters: Sequence[DeadLetter] = ()
+    opened: list[Settings] = field(default_factory=list)
+
+    def types(self, *words: str) -> Result:
+        app = typer.Typer()
+        app.add_typer(reprocess_commands(self._opening), name="reprocess")
+        return CliRunner().invoke(app, ["reprocess", *words], env=ENVIRONMENT)
+
+    @asynccontextmanager
+    async def _opening(self, settings: Settings) -> AsyncIterator[Tools]:
+        if self.letters:
+            lay_raw(self.bed, TEXT, TEXT)
+            await self.bed.fail(*self.letters)
+            self.letters = ()
+        self.opened.append(settings)
+        yield self.bed.tools()
+
+
+class NewYear(LoopClock):
+    """Real seconds pass here, but it is always the same moment of the same day."""
+
+    def now(self) -> datetime:
+        return EPOCH
+
+
+@pytest.fixture
+def desk(loans: Dataset) -> Callable[..., Desk]:
+    def make(*letters: DeadLetter) -> Desk:
+        bed = Bed({"loans": loans})
+        bed.means = replace(bed.means, clock=NewYear())
+        return Desk(bed, letters)
+
+    return make
+
+
+def fingerprint(listed: Result, code: str) -> str:
+    """Of the failure with that code, as the list has it."""
+    return next(line.split()[0] for line in listed.output.splitlines() if code in line)
+
+
+def test_the_list_shows_each_cause_once(desk: Callable[..., Desk]) -> None:
+    here = desk(records((0, 0), (1, 0)), message("one", "m1"))
+    listed = here.types("list")
+    assert listed.exit_code == 0, listed.output
+    [line] = [line for line in listed.output.splitlines() if "bad_type in loans (refine," in line]
+    assert line.split()[1:6] == ["2", "2", "0", "0", "0"]
+    words = " ".join(listed.output.split())
+    assert "amount) column amount: no integer" in words
+    assert "unknown_dataset in no dataset (land) no dataset" in words
+    only = here.types("list", "--code", "bad_type")
+    assert "unknown_dataset" not in only.output
+
+
+def test_a_list_of_nothing_is_a_sentence(desk: Callable[..., Desk]) -> None:
+    listed = desk().types("list")
+    assert (listed.exit_code, listed.output) == (0, "Nothing of that failed since 2025-12-18.\n")
+
+
+def test_examples_are_masked_and_the_field_to_blame_is_marked(desk: Callable[..., Desk]) -> None:
+    here = desk(records((0, 0), (1, 0)))
+    name = fingerprint(here.types("list"), "bad_type")
+    showed = here.types("show", name, "--examples", "1")
+    assert showed.exit_code == 0, showed.output
+    assert '  > amount: "many"' in showed.output
+    assert "123-45" not in showed.output
+    assert showed.output.count("tried once") == 1
+    assert "s3://raw/loans/" in showed.output.replace("\n", "")
+
+
+def test_a_rehearsal_sends_nothing_and_says_what_would_become_of_it(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1"), message("two", "m2"))
+    here.bed.bad["two"] = Fault("bad_json", "the record is none")
+    rehearsed = here.types("run", "--rehearse")
+    assert rehearsed.exit_code == 0, rehearsed.output
+    assert "2 chosen: 1 would pass now, 1 would fail again." in rehearsed.output
+    assert "  1 bad_json in no dataset: the record is none" in rehearsed.output
+    assert not len(here.bed.queues["land"])
+    assert not any(here.bed.reprocess_queue.received.values())
+
+
+def test_a_run_sends_and_sums_up(desk: Callable[..., Desk]) -> None:
+    here = desk(records((0, 0), (1, 0)), message("one", "m1"), message("two", "m2", attempts=3))
+    here.bed.there = {"one"}
+    ran = here.types("run")
+    assert ran.exit_code == 0, ran.output
+    assert "1 failed 3 times or more: not sent without --parked." in ran.output
+    assert "1 of these records are in the warehouse already: they will not be there twice." in ran.output
+    assert "3 sent back in 2 messages, 1 parked, 2 letters settled on the reprocess queue" in ran.output
+    again = here.types("run")
+    assert (again.exit_code, again.output.splitlines()[-1]) == (0, "Nothing open is chosen: nothing to send.")
+
+
+def test_where_most_would_fail_nobody_is_asked_without_a_terminal(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1"))
+    here.bed.bad["one"] = Fault("bad_json", "the record is none")
+    refused = here.types("run")
+    assert refused.exit_code == 2
+    assert "acequia: most of these would fail again, and nobody is there to be asked: say --yes" in refused.output
+    assert not len(here.bed.queues["land"])
+    assert here.types("run", "--yes").exit_code == 0
+    assert len(here.bed.queues["land"]) == 1
+
+
+def test_what_could_not_be_sent_is_told_with_exit_code_1(desk: Callable[..., Desk]) -> None:
+    here = desk(records((0, 0), uri="s3://raw/loans/dt=2024-03-04/hr=11/20240304T115959123Z-00000000000000aa.parquet"))
+    ran = here.types("run")
+    assert ran.exit_code == 1, ran.output
+    assert "1 cannot be rehearsed: their originals are gone from the errors zone" in ran.output
+    assert "1 could not be sent: the raw file is gone" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("show", "feed"), "nothing with fingerprint 'feed' failed between 2025-12-18 and"),
+        (("run", "--fingerprint", "feed"), "nothing with fingerprint 'feed' failed between"),
+        (("list", "--since", "2026-01-02", "--until", "2026-01-01"), "is after --until 2026-01-01T23:59:59Z"),
+        (("list", "--since", "yesterday"), "--since 'yesterday' is no moment: write it as 2026-01-31"),
+        (("run", "--layer", "lend"), "--layer 'lend' is none; there are land, load, refine"),
+        (("run", "--since", "2020-01-01"), "--since 2020-01-01 is more than 400 days ago"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    desk: Callable[..., Desk], words: tuple[str, ...], sentence: str
+) -> None:
+    answer = desk(message("one", "m1")).types(*words)
+    assert answer.exit_code == 2, answer.output
+    assert sentence in answer.output
+    assert sum(line.startswith("acequia: ") for line in answer.output.splitlines()) == 1
+    assert "Traceback" not in answer.output
+
+
+def test_ctrl_c_writes_down_what_was_sent_and_the_same_command_goes_on(desk: Callable[..., Desk]) -> None:
+    here = desk(*(message(f"n{number}", f"m{number}") for number in range(40)))
+    sends = 0
+
+    def interrupt(effect: str) -> None:
+        nonlocal sends
+        sends += effect.startswith("records send")
+        if sends == 2 and effect.startswith("records send"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    here.bed.journal.before = interrupt
+    ran = here.types("run", "--rate", "500")
+    assert ran.exit_code == 130, ran.output
+    assert "acequia: stopped; what was sent is written down. The same command sends the rest" in ran.output
+    sent = len(here.bed.queues["land"])
+    assert sent in (20, 30)
+    assert f"{sent} sent back" in ran.output
+    ran = here.types("run", "--rate", "500")
+    assert ran.exit_code == 0, ran.output
+    assert sorted(here.bed.queues["land"].bodies) == sorted(f"n{number}" for number in range(40))
