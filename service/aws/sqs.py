@@ -141,7 +141,7 @@ def _take_whole_answers(client: AwsClient) -> None:
         events.register("before-parse.sqs", _look_at_body, unique_id="acequia-whole-answers")
 
 
-def _look_at_body(*, response_dict: Mapping[str, Any], **_: Any) -> None:
+def _look_at_body(*, response_dict: dict[str, Any], **_: Any) -> None:
     """Raise TransientError for a body that is no JSON object. A refusal does without: the SDK would trip over some."""
     body = response_dict["body"]
     try:

@@ -21,6 +21,22 @@ class MessagesReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueLooked:
+    """How many messages the layer's queue holds, all processes together, about."""
+
+    layer: str
+    waiting: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEmpty:
+    """A poll brought nothing: no message waits that is older than the poll."""
+
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueCrowded:
     """The queue hands out nothing although it holds a backlog: too much is in flight, so batches close sooner."""
 
@@ -270,6 +286,8 @@ class ServiceStopped:
 
 Event = (
     MessagesReceived
+    | QueueLooked
+    | QueueEmpty
     | QueueCrowded
     | BatchClosed
     | BatchFinished

@@ -16,7 +16,7 @@ from typing import Generic, Literal, TypeVar
 from service.core.batching import BatchLimits
 from service.core.clock import Deadline
 from service.core.errors import DatasetSetupError, RejectedError, SetupError, TransientError
-from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReceived
+from service.core.events import BatchClosed, BatchFinished, BatchLeft, MessagesReceived, QueueEmpty
 from service.core.layer import Layer, Outcome
 from service.core.model import Batch, Held, Message, utf8_bytes
 from service.core.ports import Clock, Emit
@@ -150,6 +150,8 @@ class Intake(Generic[T]):
                 self._inflight.claim(messages, asked)
                 self._budget.take(messages)
                 await self._take(messages)
+            else:
+                self._emit(QueueEmpty(self._layer.name))
             if await self._crowd.look(empty=not messages):
                 self._arrived.set()
         self._trouble.over(number)

@@ -6,7 +6,7 @@ all that helps.
 """
 
 from service.core.errors import SetupError, TransientError
-from service.core.events import QueueCrowded
+from service.core.events import QueueCrowded, QueueLooked
 from service.core.ports import Clock, Emit, Queue
 
 LOOK_SECONDS_MIN = 30.0
@@ -42,6 +42,7 @@ class Crowd:
             depth = await self._queue.depth()
         except (TransientError, SetupError):
             return False
+        self._emit(QueueLooked(self._layer, depth.waiting, depth.in_flight))
         if not (empty and depth.waiting >= BACKLOG_MIN) and depth.in_flight < IN_FLIGHT_MAX:
             return False
         self._emit(QueueCrowded(self._layer, depth.waiting, depth.in_flight))

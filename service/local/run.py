@@ -61,6 +61,7 @@ async def run_local(options: Options, console: Console) -> int:
         console.print(f"Emulated AWS at {stack.aws_endpoint}, warehouse at {stack.warehouse_dsn}", soft_wrap=True)
         if stack.warehouse_port != WAREHOUSE_PORT:
             console.print(f"Port {WAREHOUSE_PORT} is taken, so the warehouse listens on {stack.warehouse_port}.")
+        await asyncio.to_thread(_write_environment, stack, stack.directory / "environment")
         if options.stack_only:
             return await _stack_only(options, stack, console)
         work = Work(
@@ -107,14 +108,19 @@ def _checked(options: Options, datasets: dict[str, Dataset]) -> Dataset:
 
 async def _stack_only(options: Options, stack: Stack, console: Console) -> int:
     if options.env_file is not None:
-        lines = "".join(f"{name}={value}\n" for name, value in stack.environment.items())
-        partial = options.env_file.with_name(options.env_file.name + ".partial")
-        partial.write_text(lines, encoding="utf-8")
-        partial.replace(options.env_file)  # whoever waits for the file finds it whole
+        await asyncio.to_thread(_write_environment, stack, options.env_file)
         console.print(f"Environment for acequia run: {options.env_file}")
     console.print("The backing services keep running; Ctrl-C stops them.")
     await asyncio.Event().wait()
     return 0
+
+
+def _write_environment(stack: Stack, place: Path) -> None:
+    """What `acequia run` and the commands need to work beside the stack."""
+    lines = "".join(f"{name}={value}\n" for name, value in stack.environment.items())
+    partial = place.with_name(place.name + ".partial")
+    partial.write_text(lines, encoding="utf-8")
+    partial.replace(place)  # whoever waits for the file finds it whole
 
 
 @asynccontextmanager

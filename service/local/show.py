@@ -117,6 +117,7 @@ def show_places(console: Console, stack: Stack, dataset: str, *, stays: bool) ->
         f"           table lake.{dataset}, ledger acequia.load_ledger_{dataset}",
         f"Logs:      {stack.directory}/worker.log",
         f"Mail:      {stack.directory}/mail/ (what is rejected, where the layer quarantine runs)",
+        f"Commands:  set -a; . {stack.directory}/environment; set +a; acequia reprocess list",
         "Everything keeps running; Ctrl-C stops it and leaves the Parquet files."
         if stays
         else "Everything stops now; the Parquet files stay. To keep it running, add --stay.",

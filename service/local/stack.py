@@ -25,7 +25,7 @@ from service.local.redshift.server import redshift_standin
 AWS_PORT = 4566
 WAREHOUSE_PORT = 5439
 MARKER = "made-by-acequia-local"
-OURS = ("aws", "warehouse", "mail", "worker.log")
+OURS = ("aws", "warehouse", "mail", "environment", "worker.log")
 """What a run makes, and the next one removes; nothing else is ever removed."""
 ZONES = {"raw": "acequia-raw", "refined": "acequia-refined", "errors": "acequia-errors"}
 ACCOUNT = "000000000000"
@@ -121,6 +121,7 @@ def _environment(endpoint: str, dsn: str) -> dict[str, str]:
         "ACEQUIA_LOAD_BATCH_SECONDS_MAX": "1",
         "ACEQUIA_LOAD_COPY_INTERVAL_SECONDS": "0",
         "ACEQUIA_QUARANTINE_BATCH_SECONDS_MAX": "2",
+        "ACEQUIA_MAIL_REPEAT_SECONDS": "60",
         "ACEQUIA_POLL_SECONDS": "2",
         "ACEQUIA_VISIBILITY_SECONDS": "70",
         "ACEQUIA_DRAIN_SECONDS_MAX": "20",

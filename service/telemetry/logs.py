@@ -13,6 +13,8 @@ from service.core.events import Event
 
 LEVELS: dict[type[Any], int] = {
     events.MessagesReceived: logging.DEBUG,
+    events.QueueLooked: logging.DEBUG,
+    events.QueueEmpty: logging.DEBUG,
     events.BatchFinished: logging.DEBUG,
     events.BatchLeft: logging.WARNING,
     events.MailFailed: logging.WARNING,

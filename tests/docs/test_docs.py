@@ -83,6 +83,8 @@ def test_every_metric_is_documented_with_kind_and_labels_and_none_too_many() -> 
 
 EVENTS: tuple[Event, ...] = (
     events.MessagesReceived("land", 1, 1, 1.0),
+    events.QueueLooked("land", 1, 1),
+    events.QueueEmpty("land"),
     events.BatchClosed("land", "d", "age", 1, 1),
     events.BatchFinished("land", "d", 1, 1.0),
     events.BatchLeft("land", "d", 1),

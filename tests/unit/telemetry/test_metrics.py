@@ -31,6 +31,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
                 'acequia_message_bytes_received_total{layer="land"}': 70,
                 'acequia_message_age_at_receive_seconds_count{layer="land"}': 1,
                 'acequia_message_age_at_receive_seconds_sum{layer="land"}': 1.5,
+                'acequia_queue_oldest_age_seconds{layer="land"}': 1.5,
             },
         ),
         (
@@ -119,6 +120,14 @@ def samples(metrics: Metrics) -> dict[str, float]:
             events.MessagesDeferred("refine", "things", 3),
             {'acequia_messages_deferred_total{dataset="things",layer="refine"}': 3},
         ),
+        (
+            events.QueueLooked("land", 500, 7),
+            {
+                'acequia_queue_messages{layer="land",state="waiting"}': 500,
+                'acequia_queue_messages{layer="land",state="in_flight"}': 7,
+            },
+        ),
+        (events.QueueEmpty("land"), {}),
         (events.QueueCrowded("land", 500, 110_000), {'acequia_queue_crowded_total{layer="land"}': 1}),
         (events.ShieldFailed("ecs: no"), {"acequia_shield_failures_total": 1}),
         (events.ServiceStarted(("land",), 9100), {}),
@@ -130,6 +139,13 @@ def test_an_event_changes_its_metrics_and_no_other(event: Event, changed: dict[s
     metrics = Metrics(CollectorRegistry())
     metrics.record(event)
     assert samples(metrics) == changed
+
+
+def test_after_an_empty_poll_nothing_is_old() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.record(events.MessagesReceived("quarantine-land", 3, 70, 1.5))
+    metrics.record(events.QueueEmpty("quarantine-land"))
+    assert 'acequia_queue_oldest_age_seconds{layer="quarantine-land"}' not in samples(metrics)
 
 
 def test_a_resumed_layer_is_paused_no_longer() -> None:
