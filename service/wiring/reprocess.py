@@ -21,8 +21,8 @@ from service.wiring.rehearsal import Rehearsal
 
 QUESTIONS = ("loaded", "committed")
 """sql/statements/reprocess.sql"""
-SETTLE_BATCHES = 2
-SETTLE_SECONDS = 60.0
+SETTLE_BATCHES, SETTLE_POLLS = 2, 3
+"""What failed again is an error row after so many of quarantine's batches and polls at the latest."""
 BATCHES_AT_A_TIME = 500
 
 
@@ -86,7 +86,7 @@ def resolver(parts: Parts) -> tuple[str, Worker]:
         committed,
         zones=(parts.zone("raw"), parts.zone("errors")),
         load_queue=parts.queue("load_queue"),
-        settle_seconds=SETTLE_BATCHES * settings.quarantine_batch_seconds_max + SETTLE_SECONDS,
+        settle_seconds=SETTLE_BATCHES * settings.quarantine_batch_seconds_max + SETTLE_POLLS * settings.poll_seconds,
         backoff=backoff(settings, parts.jitter),
         means=parts.means,
         told=parts.means.emit,

@@ -28,6 +28,7 @@ from service.local.feed import messages
 from service.local.ports import HOST, free_port
 from service.local.provision import LocalAws, create_tables, open_aws
 from service.local.samples.loans import loan_events
+from service.settings import FLOW
 from tests.stack.conftest import PROJECT, Program, Starter
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(90)]
@@ -124,7 +125,7 @@ async def line(stack: Environment, tmp_path: Path, numbers: Iterator[int]) -> As
     definitions.mkdir()
     shutil.copy(PROJECT / "datasets" / "loan_events.toml", definitions / f"{name.replace('-', '_')}.toml")
     await create_tables(stack["ACEQUIA_WAREHOUSE_DSN"], PROJECT / "sql", load_datasets(definitions))
-    environment = {**stack, "ACEQUIA_DATASETS_DIRECTORY": str(definitions)}
+    environment = {**stack, "ACEQUIA_LAYERS": ",".join(FLOW), "ACEQUIA_DATASETS_DIRECTORY": str(definitions)}
     async with open_aws(stack["AWS_ENDPOINT_URL"]) as aws:
         for queue in LAYERS:
             dead = await aws.sqs.create_queue(QueueName=f"{name}-{queue}-dlq")
