@@ -109,7 +109,10 @@ class ObjectStore(Protocol):
     """S3. Raises TransientError when it cannot be reached, SetupError when it must not be."""
 
     async def put_new(self, uri: str, body: bytes) -> Stored:
-        """Store an object that never changes. Where one already lies at the address, that one is described."""
+        """Store an object that never changes. Where one already lies at the address, that one is described.
+
+        One that is broken is removed instead, and TransientError raised: the next try stores it anew.
+        """
         ...
 
     async def describe(self, uri: str) -> Stored | None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from service.core.ports import Depth, Queue
 from service.local.ports import HOST, free_port
 from service.runtime import PooledFanOut
 from tests.contract.places import Place, RealPlace, clients_of, sqs_queue
+from tests.faults.actions import entries_fail
+from tests.faults.calls import Action, Call, Forward
+from tests.unit.aws.wire import behind, broken_off
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(60)]
 
@@ -177,7 +181,7 @@ class _Calls:
 
     async def send_message_batch(self, **given: Any) -> dict[str, Any]:
         self.batches.append(sum(self._bytes(entry) for entry in given["Entries"]))
-        return {}
+        return {"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]]}
 
     def _bytes(self, entry: dict[str, Any]) -> int:
         texts = [entry["MessageBody"]]
@@ -216,6 +220,32 @@ async def test_a_queue_that_nobody_answers_for_is_away_and_we_hear_of_it_soon() 
     assert time.monotonic() - began < 10, "the SDK's own tries are few and quick"
     assert [type(end) for end in ends] == [TransientError] * 4
     assert all("EndpointConnectionError" in str(end) for end in ends)
+
+
+async def through(call: Call, forward: Forward) -> Any:
+    """As it is."""
+    return await forward(call)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("flaw", [entries_fail(1), through], ids=["in part", "whole"])
+async def test_answers_that_broke_off_are_no_answers(real: RealPlace, tmp_path: Path, flaw: Action) -> None:
+    name = (await real.queue()).name
+    async with behind(broken_off(flaw), tmp_path, endpoint=real.endpoint, name=name) as queue:
+        for call in (queue.send([Outgoing("x")]), queue.delete(["x", "y"]), queue.hide(["x", "y"], 0)):
+            with pytest.raises(TransientError, match="broke off"):
+                await call
+
+
+@pytest.mark.stack
+async def test_a_receive_that_broke_off_is_no_empty_queue(real: RealPlace, tmp_path: Path) -> None:
+    whole = await real.queue()
+    async with behind(broken_off(through), tmp_path, endpoint=real.endpoint, name=whole.name) as queue:
+        await whole.send([Outgoing("come again")])
+        with pytest.raises(TransientError, match="broke off"):
+            await queue.receive(wait_seconds=5, visibility_seconds=1)
+    [again] = await whole.receive(wait_seconds=10, visibility_seconds=LONG)
+    assert (again.body, again.receive_count) == ("come again", 2)
 
 
 async def _receive(queue: Queue, count: int, *, visibility_seconds: int = LONG) -> Sequence[Message]:

@@ -2,12 +2,22 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from service.core.model import Attribute, Outgoing
-from tests.faults.actions import drop, entries_fail, gate, keep, pretend, repeated, short_visibility, sqs_error
-from tests.faults.calls import Answer
+from tests.faults.actions import (
+    answered_short,
+    drop,
+    entries_fail,
+    gate,
+    keep,
+    repeated,
+    sqs_error,
+)
+from tests.faults.calls import Answer, Call, Forward
 from tests.faults.checker import check
 from tests.faults.events import loans
 from tests.faults.history import chosen
@@ -87,6 +97,77 @@ async def test_deletions_that_fail_in_part_whole_and_unheard(line: Line) -> None
     assert failed[0]["messages"] == 3 or sum(one["messages"] for one in failed) >= 3
 
 
+async def refusal_broke_off(call: Call, forward: Forward) -> Any:
+    """SQS takes nothing of a batch and says so, but half of that is lost on its way."""
+    answer: Answer = await entries_fail(len(call.json()["Entries"]))(call, forward)
+    return replace(answer, body=answer.body[: len(answer.body) // 2])
+
+
+async def nothing_said(call: Call, forward: Forward) -> Any:
+    """The server never hears of it, and the answer is 200 without a body."""
+    return Answer(200, {"Content-Type": "application/x-amz-json-1.0"}, b"")
+
+
+async def nobody_named(call: Call, forward: Forward) -> Any:
+    """The server never hears of it, and the answer is 200 and names no entry."""
+    return Answer(200, {"Content-Type": "application/x-amz-json-1.0"}, b"{}")
+
+
+@pytest.mark.parametrize("queue", ["refine", "load"])
+async def test_a_notice_is_sent_when_the_answer_says_so_and_not_before(line: Line, queue: str) -> None:
+    lines = loans(100)
+    rules = [
+        line.rules.on("SendMessageBatch", action, target=f"-{queue}$")
+        for action in (refusal_broke_off, nothing_said, nobody_named)
+    ]
+    await line.send(line.messages(lines, records_per_message=10))
+    program = await line.start()
+    await line.idle()
+    await check(line, lines, faults=rules)
+    assert len(program.said("work_failed")) == 3
+
+
+async def test_dead_letters_are_sent_when_the_answer_says_so_and_not_before(line: Line) -> None:
+    lines = loans(50)
+    strangers = [Outgoing(str(number), {"dataset": Attribute("String", "nobodys")}) for number in range(12)]
+    rules = [
+        line.rules.on("SendMessageBatch", action, target="-records-dlq$")
+        for action in (refusal_broke_off, nothing_said, nobody_named)
+    ]
+    await line.send([*line.messages(lines, records_per_message=10), *strangers])
+    await line.start()
+    await line.idle()
+    await check(line, lines, faults=rules, codes={"unknown_dataset": 12})
+
+
+async def test_deletions_are_done_when_the_answer_says_so_and_not_before(line: Line) -> None:
+    lines = loans(100)
+    rules = [
+        line.rules.on("DeleteMessageBatch", action, target="-records$")
+        for action in (refusal_broke_off, nothing_said, answered_short(0.5))
+    ]
+    await line.send(line.messages(lines, records_per_message=10))
+    program = await line.start()
+    await line.idle()
+    await check(line, lines, faults=rules)
+    failed = [one for one in program.said("settlement_failed") if one["action"] == "delete"]
+    assert sum(one["messages"] for one in failed) >= 2
+    assert len(list(chosen(line.history.read(), "done", "PutObject", "acequia-raw/"))) == 1, "nothing was landed again"
+
+
+async def test_a_receive_whose_answer_broke_off_is_no_empty_queue(line: Line) -> None:
+    lines = loans(100)
+    rule = line.rules.on("ReceiveMessage", answered_short(0.5), target="-records$")
+    await line.send(line.messages(lines, records_per_message=10))
+    program = await line.start()
+    await line.fired(rule)
+    told = await program.until("work_failed")
+    assert "an answer broke off" in told["reason"]
+    await line.expire(program)
+    await line.idle()
+    await check(line, lines, faults=[rule])
+
+
 async def test_dead_letters_that_are_sent_in_part(line: Line) -> None:
     lines = loans(50)
     # Twelve times 150 kB: a batch of ten would be above SQS's 1 MiB.
@@ -141,26 +222,6 @@ async def test_one_message_for_two_workers_and_once_more_after_its_deletion(line
     await line.idle()
     stores = await check(line, lines, faults=[held, again, later])
     assert sum(row.duplicate for row in stores.ledger.values()) == 200
-
-
-async def test_extensions_that_are_acknowledged_and_do_nothing(line: Line) -> None:
-    lines = loans(60)
-    short = line.rules.on("ReceiveMessage", short_visibility(4), target="-records$", worker="worker-1", times=4)
-    vain = line.rules.on("ChangeMessageVisibilityBatch", pretend, target="-records$", times=None)
-    opened = asyncio.Event()
-    held = line.rules.on("PutObject", gate(opened), target="^acequia-raw/", worker="worker-1")
-    await line.send(line.messages(lines, records_per_message=10))
-    await line.start()
-    await line.fired(held)
-    line.rules.on("ReceiveMessage", gate(opened), target="-records$", worker="worker-1", times=None)
-    second = await line.start()
-    await second.until("file_landed")
-    opened.set()
-    await line.idle()
-    stores = await check(line, lines, faults=[short, held])
-    vain.lift()
-    landed = [message for uri in stores.raw for message in stores.raw[uri].table.column("message_id").to_pylist()]
-    assert len(landed) > len(set(landed)), "both had the same messages"
 
 
 def _has_messages(answer: Answer) -> bool:

@@ -5,6 +5,7 @@ import io
 from itertools import pairwise
 
 import pyarrow.parquet as pq
+import pytest
 
 from service.core.errors import TransientError
 from service.core.events import BatchClosed, FileRefined, GroupLoaded, LayerPaused, LayerResumed
@@ -147,6 +148,88 @@ def test_a_notice_tells_what_is_in_the_object_that_lay_there_already(world: Worl
     run_virtual(main())
     assert world.event_ids() == ["e001"]
     assert not world.letters("load")
+
+
+@pytest.mark.parametrize("there", [b"", b"no Parquet at all", b"PAR1 nor this PAR1"], ids=repr)
+def test_an_object_that_cannot_be_read_where_a_refined_one_belongs_gives_way(world: World, there: bytes) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2))
+        await live(world, until=lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        raw = world.queues["refine"].bodies
+        await live(world, until=lambda: not len(world.queues["refine"]), layers=("refine",))
+        world.queues["load"].take()
+        [address] = [uri for uri in world.store.objects if uri.startswith("s3://refined/events/")]
+        world.store.objects[address] = there
+        world.queues["refine"].put(*map(Outgoing, raw))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001", "e002"]
+    assert not world.letters("refine")
+    assert not world.letters("load")
+    assert world.journal.effects.count("replace refined events/dt=2025-12-01") == 1
+
+
+def _answers_short(world: World, zone: str, times: int) -> None:
+    """So many reads of that zone's objects bring half of them, with nothing to tell it by."""
+    get = world.store.get
+    left = times
+
+    async def short(uri: str) -> bytes:
+        nonlocal left
+        body = await get(uri)
+        if left and uri.startswith(f"s3://{zone}/"):
+            left -= 1
+            return body[: len(body) // 2]
+        return body
+
+    world.store.get = short  # type: ignore[method-assign]
+
+
+def test_a_raw_file_that_comes_short_is_read_again_and_is_no_bad_file(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2))
+        _answers_short(world, "raw", times=2)
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001", "e002"]
+    assert not world.letters("refine")
+    assert any(isinstance(e, LayerPaused) for e in world.events)
+
+
+def test_a_refined_object_that_comes_short_is_read_again_and_stays(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), event(2))
+        await live(world, until=lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        raw = world.queues["refine"].bodies
+        await live(world, until=lambda: not len(world.queues["refine"]), layers=("refine",))
+        world.queues["refine"].put(*map(Outgoing, raw))
+        _answers_short(world, "refined", times=2)
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e001", "e002"]
+    assert not any(effect.startswith(("replace", "remove")) for effect in world.journal.effects)
+
+
+@pytest.mark.parametrize("notices_length", [True, False], ids=["as announced", "as it lies there"])
+def test_a_raw_object_that_is_another_one_costs_that_file(world: World, notices_length: bool) -> None:  # noqa: FBT001
+    async def main() -> None:
+        world.open()
+        world.send(event(1))
+        await live(world, until=lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        [address] = [uri for uri in world.store.objects if uri.startswith("s3://raw/")]
+        world.store.objects[address] = bytes(len(world.store.objects[address]) if notices_length else 100)
+        world.send(event(2))
+        await live(world)
+
+    run_virtual(main())
+    assert world.event_ids() == ["e002"]
+    assert [letter["code"] for letter in world.letters("refine")] == ["bad_file"]
 
 
 def test_an_outage_costs_no_message_more_than_one_receive_and_reaches_no_dead_letter(world: World) -> None:

@@ -26,8 +26,8 @@ class Client:
     async def put_object(self, **_: Any) -> dict[str, Any]:
         return self._answer
 
-    async def delete_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803 (the SDK's names)
-        self.removed.append(f"{Bucket}/{Key}")
+    async def delete_object(self, *, Bucket: str, Key: str, IfMatch: str) -> None:  # noqa: N803 (the SDK's names)
+        self.removed.append(f"{Bucket}/{Key} {IfMatch}")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ class Client:
         {"ETag": '"' + "0" * 32 + '"', "ChecksumCRC32": CRC},
         {"ETag": f'"{MD5}"'},
         {"ETag": '"' + "0" * 32 + '"', "SSEKMSKeyId": "arn:key"},
+        {"ETag": '"' + "0" * 32 + '"', "SSECustomerAlgorithm": "AES256"},
         {"ETag": '"not-an-md5-1"'},
     ],
 )
@@ -51,4 +52,4 @@ def test_bytes_that_are_kept_otherwise_are_removed_and_tried_again(answer: dict[
     client = Client(answer)
     with pytest.raises(TransientError, match="kept other bytes"):
         asyncio.run(S3Store(client).put_new("s3://b/k", BODY))
-    assert client.removed == ["b/k"]
+    assert client.removed == [f"b/k {answer['ETag']}"], "and nothing that was stored there meanwhile"

@@ -9,7 +9,7 @@ import pytest
 
 from service.core.datasets import Dataset
 from service.refine.execute import Judged
-from service.refine.write import Part, parts
+from service.refine.write import Part, parts, read_part
 
 Cut = Callable[..., list[Part]]
 
@@ -61,3 +61,39 @@ def test_a_file_has_the_stored_columns_in_order_and_types_that_copy_takes(
 
 def test_the_same_rows_make_the_same_bytes(cut: Cut) -> None:
     assert cut(["2024-03-04T00:00:00Z"]) == cut(["2024-03-04T00:00:00Z"])
+
+
+def test_what_was_written_is_read_as_it_was(cut: Cut) -> None:
+    [part] = cut(["2024-03-04T00:00:00Z", "2024-03-04T10:00:00Z"])
+    assert read_part(part.partition, part.body, "at") == part
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n",
+        lambda body: body[: len(body) // 2],
+        lambda body: body[:4] + bytes(len(body) - 8) + body[-4:],
+        lambda body: body[:4] + bytes(60) + body[64:],
+        lambda body: b"",
+    ],
+    ids=["framed", "cut", "hollow", "a column is garbled", "empty"],
+)
+def test_what_cannot_be_read_is_no_part(cut: Cut, spoil: Callable[[bytes], bytes]) -> None:
+    [part] = cut(["2024-03-04T00:00:00Z"])
+    assert read_part(part.partition, spoil(part.body), "at") is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pa.table({"id": ["1"]}),
+        pa.table({"at": pa.array([], pa.timestamp("us"))}),
+        pa.table({"at": pa.array([None], pa.timestamp("us"))}),
+    ],
+    ids=["no such column", "no rows", "no times"],
+)
+def test_rows_without_an_event_time_are_no_part(rows: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink)
+    assert read_part("dt=2024-03-04", bytes(sink.getvalue()), "at") is None
