@@ -1,31 +1,60 @@
 """SIGTERM in every phase: what is held is finished or given back in time, and the exit code says how it went."""
 
+import asyncio
 import signal
 import time
+from typing import Any
 
 import pytest
 
 from service.core.clock import LETTING_GO_SECONDS
 from tests.faults.actions import hang, signal_first
+from tests.faults.calls import Action, Call, Forward
 from tests.faults.checker import check
 from tests.faults.events import loans, within_days
+from tests.faults.history import chosen
 from tests.faults.line import Line
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
 PHASES = {
     "poll": ("ReceiveMessage", "-records$"),
+    "encoding": ("ReceiveMessage", "-records$"),
     "raw object": ("PutObject", "^acequia-raw/"),
     "notice to refine": ("SendMessageBatch", "-refine$"),
     "reading the raw object": ("GetObject", "^acequia-raw/"),
+    "judging": ("GetObject", "^acequia-raw/"),
     "refined object": ("PutObject", r"^acequia-refined/.*\.parquet$"),
     "COPY": ("COPY", ""),
     "COMMIT": ("COMMIT", "COPY"),
     "delete": ("DeleteMessageBatch", "-load$"),
 }
-FEW = ("raw object", "COPY", "delete")
+INSIDE = ("encoding", "judging")
+"""Work in threads, with no call to anybody: the signal comes between the answer before it and the call after it."""
+FEW = ("raw object", "judging", "COPY", "delete")
 BUDGET_SECONDS = 15
 """ACEQUIA_DRAIN_SECONDS_MAX of these workers."""
+
+
+def _when_answered(line: Line) -> Action:
+    """SIGTERM when the worker has the whole answer and has done nothing with it: it is stopped until then."""
+    waiting: set[asyncio.Task[None]] = set()
+
+    async def go_on(call: Call) -> None:
+        async def told() -> bool:
+            return any(entry.call == call.number for entry in chosen(line.history.read(), "told"))
+
+        await line.until(told)
+        call.worker.strike(signal.SIGTERM)
+        call.worker.strike(signal.SIGCONT)
+
+    async def act(call: Call, forward: Forward) -> Any:
+        answer = await forward(call)
+        call.worker.strike(signal.SIGSTOP)
+        waiting.add(asyncio.ensure_future(go_on(call)))
+        return answer
+
+    return act
 
 
 async def _in_phases(line: Line, phases: tuple[str, ...]) -> None:
@@ -33,7 +62,8 @@ async def _in_phases(line: Line, phases: tuple[str, ...]) -> None:
     rules = []
     for number, phase in enumerate(phases):
         operation, target = PHASES[phase]
-        rules.append(line.rules.on(operation, signal_first(signal.SIGTERM), target=target))
+        action = _when_answered(line) if phase in INSIDE else signal_first(signal.SIGTERM)
+        rules.append(line.rules.on(operation, action, target=target))
         await line.send(line.messages(lines[number * 30 :][:30], records_per_message=3))
         program = await line.begin()
         await line.fired(rules[-1])

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from textwrap import wrap
 from typing import get_args
 
 import pyarrow as pa
@@ -14,8 +15,18 @@ from tests.simulation.trial import Tally, tried
 
 SEEDS_A_PIECE = 25
 FIRED_MIN = 20
-TOLD_ELSEWHERE = {"ServiceStopped", "ShieldFailed", "DatasetResumed"}
-"""By the process around the layers, which is not simulated; datasets go on in `tests/flow/test_tolerance.py`."""
+THINNEST = 8
+LINE = 120
+"""Characters."""
+GLUE = "~"
+"""Between words that stay in one line."""
+TOLD_ELSEWHERE = {
+    *("ServiceStopped", "ShieldFailed", "DatasetResumed"),
+    *("LettersQuarantined", "MailSent", "MailFailed", "RoundLooked", "ResolveFailed"),
+}
+"""By the process around the layers, and by quarantine, which are not simulated; datasets go on in
+`tests/flow/test_tolerance.py`.
+"""
 
 
 def campaign(seeds: range, *, processes: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
@@ -36,9 +47,33 @@ def table(tally: Tally) -> str:
         f"{point:24} " + ", ".join(f"{kind} {tally.fired[point, kind]}" for kind in FAULTS[point]) for point in points
     ]
     lines.append("told: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.told.items())))
+    return "\n".join([*lines, _sums(tally), *tally.failures])
+
+
+def summary(tally: Tally) -> str:
+    """The same in a few lines: the sums, the thinnest pairs, and below each list of faults the points' counts in it."""
+    thinnest = sorted(PAIRS, key=lambda pair: tally.fired[pair])[:THINNEST]
+    thin = [f"{point} with {kind} {tally.fired[point, kind]}" for point, kind in thinnest]
+    lines = [_sums(tally), "fewest:", *_wrapped(thin)]
+    for kinds in dict.fromkeys(FAULTS.values()):
+        lines.append(f"{', '.join(kinds)}:")
+        counts = [
+            f"{point} {' '.join(str(tally.fired[point, kind]) for kind in kinds)}"
+            for point in FAULTS
+            if FAULTS[point] == kinds
+        ]
+        lines += _wrapped(counts)
+    return "\n".join(lines).replace(GLUE, " ")
+
+
+def _wrapped(counts: Sequence[str]) -> list[str]:
+    glued = "; ".join(one.replace(" ", GLUE) for one in counts)
+    return wrap(glued, LINE, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _sums(tally: Tally) -> str:
     fired = sum(tally.fired.values())
-    lines.append(f"{tally.seeds} seeds, {fired} faults of {len(PAIRS)} kinds, {len(tally.failures)} failures")
-    return "\n".join([*lines, *tally.failures])
+    return f"{tally.seeds} seeds, {fired} faults of {len(PAIRS)} kinds, {len(tally.failures)} failures"
 
 
 def seldom(tally: Tally) -> list[str]:

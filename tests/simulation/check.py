@@ -7,7 +7,7 @@ from typing import Final
 from service.core.notice import FileNotice
 from service.load.ledger import batch_of
 from tests.simulation.check_order import order
-from tests.simulation.check_process import bounded, confined, counted, going_on, isolated, spared, timely
+from tests.simulation.check_process import bounded, confined, counted, ended, going_on, isolated, spared, timely
 from tests.simulation.facts import Facts
 from tests.simulation.producers import DATASETS, REFUSED_AMOUNT, Key
 from tests.simulation.run import BrokenError, Run
@@ -43,6 +43,7 @@ def check(run: Run) -> None:
         bounded,
         confined,
         counted,
+        ended,
     )
     for promise in promises:
         promise(facts)
@@ -70,12 +71,17 @@ def letters(facts: Facts) -> None:
 
 def landed(facts: Facts) -> None:
     """I1: each message is in a raw file that was announced, or in a letter that holds it byte for byte."""
-    rows = {row["message_id"] for found in facts.raw_files.values() for row in found}
+    rows = {facts.message_of(row): row["message_id"] for found in facts.raw_files.values() for row in found}
     strays = [facts.original(letter) for _, letter in facts.letters["records-dlq"]]
     stray = {original["message_id"]: original for original in strays}
     for message_id, sent in facts.run.sent.items():
         if sent.dataset is not None:
             _must(message_id in rows, f"I1: {message_id} is in no raw file that was announced")
+            first = facts.run.marks[message_id].origin if message_id in facts.run.marks else message_id
+            _must(
+                rows[message_id] == first,
+                f"I2: {message_id} stands in a raw file as {rows[message_id]}, not as {first}",
+            )
             continue
         _must(message_id in stray, f"I1: {message_id}, of no dataset, has no letter")
         _must(stray[message_id]["body"] == sent.outgoing.body, f"I1: the letter about {message_id} has another body")

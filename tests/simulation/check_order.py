@@ -4,9 +4,13 @@ import json
 from collections.abc import Iterable
 
 from service.core.errors import RejectedError
+from service.core.marks import LandedMarks
 from service.core.notice import FileNotice
+from service.core.zones import Zone, marks_key
 from tests.simulation.facts import Facts
 from tests.simulation.run import BrokenError
+
+ERRORS = Zone.parse("errors", "s3://errors")
 
 
 class _Seen:
@@ -83,7 +87,21 @@ class _Seen:
             if notice.replaces is not None:
                 self.replays.append(notice)
         else:
-            self.landed.update(row["message_id"] for uri in uris for row in self._facts.rows(uri))
+            for uri in uris:
+                self._marks(notice.batch_id, uri)
+                self.landed.update(map(self._facts.message_of, self._facts.rows(uri)))
+
+    def _marks(self, batch_id: str, raw_file: str) -> None:
+        """What had been sent back is named, by its first id, before anybody can refine it."""
+        messages = map(self._facts.message_of, self._facts.rows(raw_file))
+        marks = [self._facts.run.marks[one] for one in messages if one in self._facts.run.marks]
+        if not marks:
+            return
+        uri = ERRORS.uri(marks_key(batch_id))
+        self._must_lie(uri)
+        told = LandedMarks.from_json(self._facts.run.objects[uri])
+        if told.raw_file != raw_file or sorted(told.marks, key=str) != sorted(marks, key=str):
+            raise BrokenError(f"I3: {uri} does not name what was sent back of {raw_file}")
 
     def _must_lie(self, uri: str) -> None:
         if uri not in self.stored:

@@ -4,11 +4,13 @@ from collections import Counter
 
 from service.core.events import DatasetPaused
 from service.core.zones import Zone
+from service.runtime import EXIT_DRAINED
 from service.settings import FLOW
 from tests.simulation.facts import Facts
 from tests.simulation.process import Process
 from tests.simulation.producers import SECRET
 from tests.simulation.run import BrokenError
+from tests.simulation.setups import DRAIN_SECONDS_MAX
 
 ZONES = tuple(Zone.parse(name, f"s3://{name}") for name in ("raw", "refined", "errors"))
 LAYER_OF = {"records": "land", "refine": "refine", "load": "load"}
@@ -70,6 +72,18 @@ def bounded(facts: Facts) -> None:
             raise BrokenError(f"I6: {process.name} held {process.held_bytes_peak} bytes")
         if process.tasks_peak > TASKS_MAX:
             raise BrokenError(f"I6: {process.tasks_peak} tasks")
+
+
+def ended(facts: Facts) -> None:
+    """I7: who is asked once to stop, and neither sleeps nor is killed, ends with 0 within the drain's time."""
+    for process in facts.run.processes:
+        if process.drained is None or process.stood_still:
+            continue
+        seconds, code = process.drained
+        if code != EXIT_DRAINED or seconds > DRAIN_SECONDS_MAX:
+            raise BrokenError(
+                f"I7: {process.name} was asked to stop, and ended after {seconds:.1f} seconds with {code}"
+            )
 
 
 def confined(facts: Facts) -> None:

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from service.core.datasets import Dataset
 from service.core.events import ServiceStarted
+from service.core.marks import MARK_ATTRIBUTE, Mark
+from service.core.model import Outgoing
 from service.core.ports import Means, Queue
-from service.runtime import EXIT_DRAINED, supervise
+from service.runtime import EXIT_DRAINED, PooledFanOut, supervise
 from service.wiring.build import build
 from service.wiring.parts import Parts
 from tests.fakes.journal import Journal
-from tests.fakes.time import InlineFanOut, run_virtual
+from tests.fakes.time import run_virtual
 from tests.fakes.world import QUEUES, World, crashes
-from tests.simulation.gates import GateQueue, GateStore, GateThreads, GateWarehouse
+from tests.simulation.gates import CALLS_AT_ONCE, GateQueue, GateStore, GateThreads, GateWarehouse
 from tests.simulation.operators import Operators
 from tests.simulation.plan import TURBULENT_SECONDS, Plan
 from tests.simulation.process import Process, ProcessClock
@@ -86,9 +89,17 @@ class _Course:
         began = asyncio.get_running_loop().time()
         for one in sent:
             await asyncio.sleep(max(0.0, began + one.at - asyncio.get_running_loop().time()))
-            queue.put(one.outgoing)
+            queue.put(one.outgoing if one.back is None else self._sent_back(one, one.back))
             self._run.sent[list(queue.sent)[-1]] = one
             self._run.note("producers send")
+
+    def _sent_back(self, one: Sent, first: Sent) -> Outgoing:
+        """With the mark that says which message it was when it came first."""
+        [origin, *_] = [message_id for message_id, sent in self._run.sent.items() if sent is first]
+        message_id = f"records-{len(self._world.queues['records'].sent) + 1}"
+        mark = Mark(f"of-{message_id}", origin, 1, "round")
+        self._run.marks[message_id] = mark
+        return replace(one.outgoing, attributes={**one.outgoing.attributes, MARK_ATTRIBUTE: mark.attribute()})
 
     async def _until_quiet(self) -> None:
         """Until nothing is left that faults could happen to, or until it has been enough."""
@@ -140,6 +151,7 @@ class _Course:
         stopped = asyncio.ensure_future(process.signals.stop.wait())
         living = asyncio.ensure_future(self._supervised(process))
         await asyncio.wait([living, stopped], return_when=asyncio.FIRST_COMPLETED)
+        asked = asyncio.get_running_loop().time()
         await asyncio.wait([living], timeout=STOP_SECONDS_MAX)
         if process.stood_still:
             await asyncio.wait([living], timeout=TURBULENT_SECONDS)
@@ -151,6 +163,8 @@ class _Course:
         if wrong is not None and not (process.dead and crashes(wrong)):
             raise BrokenError(f"{process.name} met a bug: {wrong!r}") from wrong
         code = None if process.dead or living.cancelled() else living.result()
+        if code is not None and not process.signals.again.is_set():
+            process.drained = (asyncio.get_running_loop().time() - asked, code)
         self._run.note(f"{process.name} ends: {code}")
         return code
 
@@ -159,7 +173,11 @@ class _Course:
         queues: dict[str, Queue] = {name: GateQueue(queue, process) for name, queue in world.queues.items()}
         store = GateStore(world.store, process, self._run.touched.add)
         means = Means(
-            store, GateThreads(process, self._run.judged), InlineFanOut(), ProcessClock(process), process.tell
+            store,
+            GateThreads(process, self._run.judged),
+            PooledFanOut(CALLS_AT_ONCE),
+            ProcessClock(process),
+            process.tell,
         )
         jitter = self._plan.random(f"jitter of {process.name}")
         warehouse = GateWarehouse(world.warehouse, process)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from service.core.dead_letter import MARKER
 from service.core.errors import RejectedError
+from service.core.marks import MARK_ATTRIBUTE
 from service.core.notice import FileNotice
 from service.load.ledger import Entry, batch_of
 from service.refine.refine import definition_of
@@ -70,9 +71,17 @@ class Facts:
         named = {file.uri for _, notice in self.notices("refine") for file in notice.files}
         return {uri: self.rows(uri) for uri in sorted(named)}
 
+    def message_of(self, row: Row) -> str:
+        """The id that the queue gave the message in a row of a raw file, which may stand there with its first one."""
+        mark = json.loads(row["attributes"] or "{}").get(MARK_ATTRIBUTE)
+        if mark is None:
+            return str(row["message_id"])
+        error_id = json.loads(mark["value"])["error_id"]
+        return next(message_id for message_id, known in self.run.marks.items() if known.error_id == error_id)
+
     def truth(self, raw_file: str) -> list[tuple[int, Sent]]:
         """What the producers know about each row of a raw file."""
-        return [(row, self.run.sent[one["message_id"]]) for row, one in enumerate(self.raw_files[raw_file])]
+        return [(row, self.run.sent[self.message_of(one)]) for row, one in enumerate(self.raw_files[raw_file])]
 
     def refined(self, notice: FileNotice) -> list[str]:
         """The files that refine made of what that notice names; those of a replay are others."""

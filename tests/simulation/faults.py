@@ -9,6 +9,8 @@ lingers                   the connection is lost, and the server keeps the trans
 cancel before, after      the process is told to stop at once, by a second signal, while it waits there
 pause                     the whole process stands still (a stopped container), and goes on as if nothing had been
 some fail, some refused   a batch call of which only a part was done; refused for good, or only this time
+cut before, cut after     a batch call, not done or done, of whose answer (a 200) the SDK could read nothing
+hang                      no answer until the caller's own time limit, or its end; meanwhile it is asked to drain
 short                     COPY leaves out a row, and says nothing
 expired                   visibility has ended and somebody else may have the message; the answer is OK all the same
 nothing, again, undeleted a poll brings nothing, something that somebody holds, something that was deleted
@@ -19,7 +21,7 @@ from typing import Final
 
 ANYWHERE: Final = ("kill before", "fail", "denied", "slow", "pause", "cancel before")
 DURABLE: Final = (*ANYWHERE, "kill after", "cancel after", "lost", "late")
-BATCH: Final = (*DURABLE, "some fail")
+BATCH: Final = (*DURABLE, "some fail", "cut before", "cut after", "hang")
 STATEMENT: Final = ("kill before", "fail", "contended", "slow", "lingers", "pause", "cancel before")
 COMMIT: Final = ("kill before", "kill after", "fail", "contended", "lost", "late", "slow", "cancel before", "pause")
 RECEIVE: Final = (*ANYWHERE, "kill after", "cancel after", "lost", "nothing", "again", "undeleted")
@@ -64,9 +66,9 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"{name} receive": RECEIVE for name in QUEUES},
     **{f"{name} delete": BATCH for name in QUEUES},
     **{f"{name} hide": (*BATCH, "expired") for name in QUEUES},
-    **{f"{name} send": (*DURABLE, "some fail", "some refused") for name in ("refine", "load")},
-    **{f"{name}-dlq send": (*DURABLE, "some fail", "some refused") for name in QUEUES},
-    **{f"put {what}": DURABLE for what in ("raw", "refined", "manifest", "errors")},
+    **{f"{name} send": (*BATCH, "some refused") for name in ("refine", "load")},
+    **{f"{name}-dlq send": (*BATCH, "some refused") for name in QUEUES},
+    **{f"put {what}": DURABLE for what in ("raw", "refined", "manifest", "errors", "marks")},
     "remove refined": DURABLE,
     "get raw": ANYWHERE,
     "get refined": ANYWHERE,

@@ -15,9 +15,9 @@ from service.core.model import Message, Outgoing, utf8_bytes
 from service.core.ports import Depth, Listed, Session, Statement, Stored
 from service.refine.compile import Program
 from service.refine.execute import judge
+from service.runtime import PooledFanOut
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
-from tests.fakes.time import InlineFanOut
 from tests.fakes.warehouse import FakeSession, FakeWarehouse
 from tests.simulation.faults import Fault
 from tests.simulation.process import Process, ProcessClock
@@ -28,6 +28,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 S3_SECONDS_MAX, STATEMENT_SECONDS_MAX = 120.0, 40.0
+CALLS_AT_ONCE = 8
 STATEMENT_FAILED = (RejectedError, SetupError, ContendedError)
 """After these a connection is as good as before; after anything else it is gone."""
 PURE: object = judge
@@ -46,7 +47,7 @@ class GateQueue:
             f"https://sqs/{queue.name}",
             polling=self._client,
             calls=self._client,
-            fan_out=InlineFanOut(),
+            fan_out=PooledFanOut(CALLS_AT_ONCE),
             clock=ProcessClock(process),
         )
 
@@ -251,4 +252,5 @@ async def _nothing() -> None:
 
 def _kind(uri: str) -> str:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return "manifest" if key.startswith("_manifests/") else bucket
+    kinds = {"_manifests/": "manifest", "marks/": "marks"}
+    return next((kind for place, kind in kinds.items() if key.startswith(place)), bucket)

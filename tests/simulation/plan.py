@@ -48,6 +48,7 @@ SELDOM = {
     "load-dlq send",
     "records-dlq send",
     "put errors",
+    "put marks",
     "refine-dlq send",
     "warehouse load_errors",
     "warehouse older_delete",

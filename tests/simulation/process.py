@@ -44,6 +44,8 @@ class Process:
         """Receipts by which it asked for something after their time, by the queue's own clock."""
         self.not_done: Counter[tuple[str, str]] = Counter()
         """By queue and action: messages of which the queue's answer said that nothing was done to them."""
+        self.drained: tuple[float, int] | None = None
+        """Seconds from being asked to stop to its end, and the exit code; None where it died or stopped at once."""
         self.held_bytes_peak = 0
         self.tasks_peak = 0
         self._note = note
@@ -128,6 +130,10 @@ class Process:
                     raise TransientError(dependency, "no answer in time")
             case "pause":
                 self.stand_still(fault.seconds)
+            case "hang":
+                self.weather.later(fault.seconds, self._asked_to_drain)
+                await asyncio.sleep(FOREVER_SECONDS)
+                raise TransientError(dependency, "no answer in time")
         result = await self._done(act, dependency, seconds_max)
         if fault.kind == "lost":
             raise TransientError(dependency, "the answer was lost")
@@ -143,6 +149,9 @@ class Process:
         self.stop_at_once()
         await asyncio.sleep(FOREVER_SECONDS)
         raise AssertionError(f"{self.name} was told to stop at once and still waits")
+
+    async def _asked_to_drain(self) -> None:
+        self.signals.stop.set()
 
     def _wrong(self, fault: Fault, dependency: str) -> Exception:
         match fault.kind:

@@ -27,17 +27,22 @@ DATASETS_WANTED = {
     "events": (*AFTER_A_REFUSAL, "warehouse replayed_delete", "warehouse ledger_remove", "remove refined", "world"),
     "hours": ("warehouse stage_span",),
     "states": ("warehouse older_delete",),
+    "notes": ("put marks",),
 }
 """Where only one of the datasets leads to."""
 LARGE_LETTERS = 530_000
 """Quotes: as JSON twice as long, so that a dead letter of them does not fit into a message, nor into a call."""
 CROWD_MESSAGES = 160
 MANY_BAD = 25
+NOTES = "notes"
+"""A dataset whose records are known by their messages: no two that are sent have the same event."""
+SENT_BACK_SHARE = 0.25
 DATASETS = {
     "events": DEFINITION,
     "hours": 'partition = "hour"\n' + DEFINITION.replace('key = ["event_id"]', 'key = ["event_id", "event_time"]'),
     "states": 'on_duplicate = "replace"\nversion = "amount"\n'
     + DEFINITION.replace('type = "integer"', 'type = "integer"\nrequired = true'),
+    "notes": 'identity = "message"\n' + DEFINITION.replace('key = ["event_id"]\n', ""),
 }
 BAD = (
     SECRET,
@@ -58,6 +63,8 @@ class Sent:
     dataset: str | None
     outgoing: Outgoing
     records: tuple[Key | None, ...]
+    back: "Sent | None" = None
+    """The message that this one was when it came first: somebody sends it back."""
 
 
 def definitions() -> dict[str, Dataset]:
@@ -81,8 +88,10 @@ def messages(plan: Plan) -> list[Sent]:
         sent += _versions(source)
     if any(map(plan.wants, AFTER_A_REFUSAL)) or any(fault.kind == "redrive load-dlq" for fault in plan.drawn):
         sent.append(_message(source, "events", [_record(source, "events", amount=REFUSED_AMOUNT)]))
-    again = source.choice(sent)
+    again = source.choice([one for one in sent if one.dataset != NOTES])
     sent.append(Sent(source.choice(BURSTS), again.dataset, again.outgoing, again.records))
+    if plan.wants("put marks") or source.random() < SENT_BACK_SHARE:
+        sent.append(_sent_back(source, sent))
     return sorted(sent, key=lambda one: one.at)
 
 
@@ -91,6 +100,12 @@ def later_messages(plan: Plan) -> list[Sent]:
     source = plan.random("later")
     record = _record(source, "events", number=900)
     return [_message(source, "events", [record, (BAD[0], None)]), _message(source, None, [(SECRET, None)])]
+
+
+def _sent_back(source: random.Random, sent: list[Sent]) -> Sent:
+    """One of them once more, as reprocessing sends it."""
+    first = source.choice([one for one in sent if one.dataset == NOTES] or [one for one in sent if one.dataset])
+    return replace(first, at=max(first.at, BURSTS[-1]), back=first)
 
 
 def _wanted(plan: Plan) -> list[str]:
@@ -124,7 +139,7 @@ def _stray(source: random.Random, *, large: bool) -> Iterator[Sent]:
 def _record(
     source: random.Random, dataset: str, amount: int | None = None, number: int | None = None
 ) -> tuple[str, Key]:
-    number = source.randint(1, 6) if number is None else number
+    number = source.randint(1, 10**9 if dataset == NOTES else 6) if number is None else number
     moment = datetime(2025, 12, 1, 10, tzinfo=UTC) + timedelta(hours=source.choice((0, 0, 1, 14, 24)))
     amount = source.randint(1, 9) if amount is None else amount
     event_id = f"refused{amount}" if amount == REFUSED_AMOUNT else f"e{number}"

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from service.core.datasets import Dataset
+from service.core.marks import Mark
 from service.core.zones import Zone, refined_place
 from service.load.ledger import Entry
 from service.refine.execute import Judged
@@ -34,6 +35,8 @@ class Run:
     weather: Weather
     sent: dict[str, Sent] = field(default_factory=dict)
     """By message id, as the producers sent them."""
+    marks: dict[str, Mark] = field(default_factory=dict)
+    """By message id: what stands on messages that somebody sent back."""
     history: list[str] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)

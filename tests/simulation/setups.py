@@ -23,7 +23,7 @@ class Setup:
     """`turbulent` settings hold until faults stop, `calm` ones from then on."""
 
     seats: int
-    """How many processes run side by side."""
+    """How many processes run side by side. Where the queue hands out little, a second one finds it empty."""
     turbulent: Settings
     calm: Settings
     impatient: bool
@@ -44,7 +44,7 @@ class Setup:
         impatient = source.random() < IMPATIENT_SHARE and bool(plan.drawn)
         few = FEW_INFLIGHT_MAX if source.random() < 0.25 else INFLIGHT_MAX
         return cls(
-            seats=source.choice((1, 1, 2)),
+            seats=max(source.choice((1, 1, 2)), 2 if plan.narrow else 1),
             turbulent=calm.model_copy(update=IMPATIENT) if impatient else calm,
             calm=calm,
             impatient=impatient,

@@ -1,8 +1,8 @@
 """SQS as its SDK's client shows it, for one process and one queue: so the real `SqsQueue` runs in the simulation.
 
 Answers have the shape that AWS documents: an empty poll has no `Messages`, batch calls answer 200 with `Failed` inside,
-attributes come only when asked for, and a batch that is too large or too long is refused whole. Time limits are the
-caller's affair: here a call may take for ever.
+attributes come only when asked for, and a batch that is too large or too long is refused whole. A fault may leave
+nothing of an answer but its 200. Time limits are the caller's affair: here a call may take for ever.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ ENTRIES_MAX, BATCH_BYTES_MAX = 10, 1024 * 1024
 FAILS = {"Code": "InternalError", "Message": "try again", "SenderFault": False}
 REFUSED = {"Code": "InvalidMessageContents", "Message": "not like this", "SenderFault": True}
 STRANGE = {"Code": "ReceiptHandleIsInvalid", "Message": "never handed out", "SenderFault": True}
+TORN: tuple[Answer, ...] = ({}, {"message": "<html>"})
+"""A 200 without a body, and one with the words of somebody in between: botocore gives both as they are."""
 
 
 class SqsClient:
@@ -39,7 +41,7 @@ class SqsClient:
         self._queue = queue
         self._process = process
         self.failed: dict[str, set[str]] = {"delete": set(), "hide": set()}
-        """By verb: receipts of entries whose last answer was a failure."""
+        """By verb: receipts of entries of which the last answer did not say that it was done."""
 
     async def receive_message(self, **given: Any) -> Answer:
         """A long poll."""
@@ -90,8 +92,13 @@ class SqsClient:
             ]
             return _answer(sent, [{"Id": entry["Id"], **failure} for entry in entries[:first]])
 
-        special = {"some fail": lambda _: send(1, FAILS), "some refused": lambda _: send(1, REFUSED)}
-        return await self._call("send", partial(send, 0, FAILS), special)
+        whole = partial(send, 0, FAILS)
+        special: dict[str, Special[Answer]] = {
+            "some fail": lambda _: send(1, FAILS),
+            "some refused": lambda _: send(1, REFUSED),
+            **_cut(whole),
+        }
+        return await self._call("send", whole, special)
 
     async def get_queue_attributes(self, **given: Any) -> Answer:
         """The counts that were asked for, as text."""
@@ -118,11 +125,16 @@ class SqsClient:
             self._queue.expire(receipts)
             return await settle(entries)
 
-        special: dict[str, Special[Answer]] = {"some fail": lambda _: settle(entries[1::2]), "expired": expired}
-        answer = await self._call(verb, lambda: settle(entries), special)
-        failed = {entry["Id"] for entry in answer.get("Failed", [])}
+        whole = partial(settle, entries)
+        special: dict[str, Special[Answer]] = {
+            "some fail": lambda _: settle(entries[1::2]),
+            "expired": expired,
+            **_cut(whole),
+        }
+        answer = await self._call(verb, whole, special)
+        done = {entry["Id"] for entry in answer.get("Successful", [])}
         self.failed[verb].difference_update(receipts)
-        self.failed[verb].update(entry["ReceiptHandle"] for entry in entries if entry["Id"] in failed)
+        self.failed[verb].update(entry["ReceiptHandle"] for entry in entries if entry["Id"] not in done)
         return answer
 
     async def _call(self, verb: str, act: Callable[[], Awaitable[T]], special: Mapping[str, Special[T]]) -> T:
@@ -157,6 +169,22 @@ def _look(operation: str, entries: Sequence[Entry], size_bytes: int) -> None:
 
 def _refusal(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+
+def _cut(act: Callable[[], Awaitable[Answer]]) -> dict[str, Special[Answer]]:
+    """Of the answer nothing can be read; what the fault drew says what is left of it."""
+
+    def torn(fault: Fault) -> Answer:
+        return TORN[int(fault.seconds) % len(TORN)]
+
+    async def before(fault: Fault) -> Answer:
+        return torn(fault)
+
+    async def after(fault: Fault) -> Answer:
+        await act()
+        return torn(fault)
+
+    return {"cut before": before, "cut after": after}
 
 
 def _answer(done: Sequence[Entry], failed: Sequence[Entry]) -> Answer:

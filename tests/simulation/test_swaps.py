@@ -21,6 +21,7 @@ from service.core.ports import Means, ObjectStore, Queue, Stored
 from service.intake.inflight import Inflight
 from service.intake.letters import DeadLetters
 from service.intake.settle import Settle
+from service.land import encode
 from service.land.land import Land
 from service.load import commit, ledger
 from service.load.load import Load
@@ -47,6 +48,13 @@ class LateStore:
         return getattr(self._store, name)
 
 
+class _LateMarks(LateStore):
+    """Is late with marks alone; everything else is stored at once."""
+
+    async def put_new(self, uri: str, body: bytes) -> Stored:
+        return await (super().put_new(uri, body) if "/marks/" in uri else self._store.put_new(uri, body))
+
+
 class _NoQueue:
     """Takes everything, sends nothing."""
 
@@ -54,12 +62,14 @@ class _NoQueue:
         return
 
 
-def _with_late_objects(patch: pytest.MonkeyPatch, layer: type[Any], method: str) -> None:
+def _with_late_objects(
+    patch: pytest.MonkeyPatch, layer: type[Any], method: str, store: type[LateStore] = LateStore
+) -> None:
     work = getattr(layer, method)
 
     async def swapped(self: Any, *given: Any) -> Any:
         other = copy.copy(self)
-        late = LateStore(self._means.store)
+        late = store(self._means.store)
         other._means = replace(self._means, store=late)  # noqa: SLF001
         done = await work(other, *given)
         await late.flush()
@@ -80,6 +90,21 @@ def _without(patch: pytest.MonkeyPatch, layer: type[Any], queue: str) -> None:
 
 def land_announces_before_it_stores(patch: pytest.MonkeyPatch) -> None:
     _with_late_objects(patch, Land, "handle")
+
+
+def land_announces_before_it_stores_marks(patch: pytest.MonkeyPatch) -> None:
+    _with_late_objects(patch, Land, "handle", _LateMarks)
+
+
+def land_stores_no_marks(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: Land, *given: Any) -> None:
+        return
+
+    patch.setattr(Land, "_store_marks", nothing)
+
+
+def what_was_sent_back_is_landed_as_a_new_message(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(encode, "origin_of", lambda message: message.message_id)
 
 
 def land_does_not_announce(patch: pytest.MonkeyPatch) -> None:
@@ -190,6 +215,9 @@ def superseded_objects_are_not_removed(patch: pytest.MonkeyPatch) -> None:
 
 SWAPS: tuple[Mutant, ...] = (
     land_announces_before_it_stores,
+    land_announces_before_it_stores_marks,
+    land_stores_no_marks,
+    what_was_sent_back_is_landed_as_a_new_message,
     land_does_not_announce,
     refine_announces_before_it_stores,
     refine_does_not_announce,
