@@ -32,14 +32,16 @@ ORIGINALS = "originals/"
 LETTER_BYTES_MAX = 900 * 1024
 """Below SQS's 1 MiB for one message, with room for attributes. An envelope's JSON escapes can double a body."""
 RECEIVES_READ_MAX = 10
-"""A dead letter that comes more often than that may be what kills its readers: it is stored unread."""
+"""A letter of ours that comes more often may be what kills its readers: the raw file that it names is not opened.
+
+What SQS moved brings its receives along (AWS: ApproximateReceiveCount), but names nothing that would be opened.
+"""
 _PLACES = '"places":[['
 _ERROR_ID = re.compile(r"[!-~]{1,64}")
 
 _MOVED = "SQS moved the message here, because it was received too often and never done"
 _SOUND = f"{_MOVED}; the layer's own checks find nothing wrong with it"
 _UNCHECKED = f"{_MOVED}; the layer's own checks cannot be run on it"
-_UNREAD = "stored unread: whoever read the dead letter did not live to store it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Failure:
     about_errors: bool
     outgoing: Outgoing
     pointed: Callable[[str], Outgoing] | None = None
+    opened: bool = True
+    """Whether the raw file is looked into, for what the records hold."""
 
     @property
     def fingerprint(self) -> str:
@@ -105,7 +109,7 @@ class Arrivals:
 
     def _letter(self, message: Message) -> Letter | None:
         """The letter in the message, if it is one that a layer of ours would have written."""
-        letter = read_letter(message.body) if message.receive_count <= RECEIVES_READ_MAX else None
+        letter = read_letter(message.body)
         if letter is None or letter.layer not in LAYERS or not _ERROR_ID.fullmatch(letter.error_id):
             return None
         if letter.dataset and not NAME.fullmatch(letter.dataset):
@@ -150,14 +154,14 @@ class Arrivals:
             original_uri=letter.original_uri,
             about_errors=about_errors,
             outgoing=Outgoing(message.body, message.attributes),
+            opened=message.receive_count <= RECEIVES_READ_MAX,
         )
 
     def _bare(self, message: Message) -> Failure:
-        readable = message.receive_count <= RECEIVES_READ_MAX
-        dataset = self._dataset(message) if readable else ""
+        dataset = self._dataset(message)
         about_errors = self._about_errors(self._source, dataset, Original.of(message))
         dataset = ERRORS.name if about_errors else dataset
-        wrong = RejectedError("redriven", self._guess(message) if readable else _UNREAD)
+        wrong = RejectedError("redriven", self._guess(message))
         letter = rejected_message(self._source, dataset, message, wrong, message.received_at)
         outgoing = letter.outgoing()
         return Failure(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.core.errors_dataset import ERRORS
 from service.quarantine.mailbox import Mailbox, within
 from service.quarantine.states import News, State, Told
 
@@ -81,6 +82,12 @@ def written(states: Sequence[State]) -> Mail:
     return Mail(_subject(kinds), _text(kinds, len(states)), told, counts)
 
 
+ABOUT_ERRORS = (
+    "It is about the files of acequia.errors themselves, so it has no row there. The letters are on the reprocess "
+    "queue, the files in the errors zone: set the table right, then move the letters to the load queue."
+)
+
+
 def _subject(kinds: Mapping[News, Sequence[State]]) -> str:
     """What matters most first; a phone shows its beginning only."""
     parts = [_part(kind, some) for kind, some in kinds.items()]
@@ -114,6 +121,8 @@ def _block(kind: News, one: State) -> str:
     since = f"{one.first_failed_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     last = f"{one.last_failed_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     command = f"acequia reprocess run --fingerprint {one.fingerprint}"
+    if one.layer == "load" and one.dataset == ERRORS.name:
+        command = _lines(ABOUT_ERRORS)
     match kind:
         case "new":
             began = "after it was resolved" if one.mailed_resolved else f"from {since}"

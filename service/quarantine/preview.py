@@ -1,6 +1,7 @@
 """The masked preview of a rejected record: what of it analysts would have seen, for people who look for the cause.
 
-Only declared columns appear, with values as they were written; masked ones as asterisks, unmapped fields not at all.
+Only declared columns appear, with values as they were written; masked ones as asterisks, an object or
+a list only where the column takes one, unmapped fields not at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ PREVIEW_BYTES_MAX = 4_096
 VALUE_BYTES_MAX = 256
 """What stays of a long value where all together would be too long; it is given as text then."""
 MASKED = msgspec.Raw(b'"***"')
+NESTED = {b"{": msgspec.Raw(b'"{...}"'), b"[": msgspec.Raw(b'"[...]"')}
+"""In the place of an object or a list where the column takes none."""
 _NULL = b"null"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
@@ -30,6 +33,8 @@ class Shown:
     name: str
     field: str
     masked: bool
+    nested: bool
+    """Whether objects and lists are shown: analysts see them in such columns alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Preview:
         by_holder = sorted(dataset.columns, key=lambda column: column.path[:-1])
         return cls(
             [
-                (path, [Shown(column.name, column.path[-1], _hides(column, masked)) for column in columns])
+                (path, [_shown(column, masked) for column in columns])
                 for path, columns in groupby(by_holder, key=lambda column: column.path[:-1])
             ],
             failed,
@@ -66,7 +71,7 @@ class Preview:
             for column in columns:
                 value = holder.get(column.field)
                 if value is not None:
-                    values[column.name] = MASKED if column.masked and bytes(value) != _NULL else value
+                    values[column.name] = _seen(column, value)
         return self._written(values) if values else None
 
     def _written(self, values: Mapping[str, msgspec.Raw]) -> str:
@@ -82,6 +87,18 @@ class Preview:
                 kept[name] = cut
                 room -= room_needed
         return _ENCODER.encode(kept).decode()
+
+
+def _shown(column: Column, masked: Sequence[_Path]) -> Shown:
+    return Shown(column.name, column.path[-1], _hides(column, masked), nested=column.type.kind == "super")
+
+
+def _seen(column: Shown, value: msgspec.Raw) -> msgspec.Raw:
+    """The value as people may see it."""
+    text = bytes(value).lstrip()
+    if column.masked:
+        return value if text == _NULL else MASKED
+    return value if column.nested or text[:1] not in NESTED else NESTED[text[:1]]
 
 
 def _hides(column: Column, masked: Sequence[_Path]) -> bool:

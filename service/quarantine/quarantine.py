@@ -143,8 +143,8 @@ class Quarantine:
         """The batch's files, with one raw file after the other in memory."""
         making = Making(self._errors, batch, uri, read=self._read, datasets=self._datasets)
         for raw_file in {failure.raw_file: None for failure in failures if failure.raw_file is not None}:
-            raw = await self._raw(raw_file)
             same = [failure for failure in failures if failure.raw_file == raw_file]
+            raw = await self._raw(raw_file) if all(failure.opened for failure in same) else None
             await self._means.threads.run(making.records, same, raw)
         await self._means.threads.run(making.messages, [failure for failure in failures if failure.raw_file is None])
         return await self._means.threads.run(making.close)

@@ -195,6 +195,11 @@ class FakeQueue:
         for stored in [s for s in self._stored.values() if s.visible_at <= now and s.receives >= receives_max]:
             del self._stored[stored.message_id]
             queue.put(stored.outgoing)
+            queue.count_on(stored.receives)
+
+    def count_on(self, receives: int) -> None:
+        """The message that came last was received so often elsewhere: SQS counts on (AWS: ReceiveMessage)."""
+        next(reversed(self._stored.values())).receives = receives
 
     def _hand_out(self, stored: _Stored, visible_at: float) -> Message:
         stored.visible_at = visible_at

@@ -59,3 +59,18 @@ def test_what_cannot_be_loaded_of_the_errors_makes_no_errors_of_its_own(world: W
     assert not world.warehouse.rows("errors")
     assert sum(one.about_errors for one in world.events if isinstance(one, LettersQuarantined)) == 1
     assert len(world.queues[REPROCESS]) == 2
+
+
+def test_what_killed_its_processes_too_often_comes_with_a_guess(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        world.queues["refine"].dead = (world.queues["refine-dlq"], 20)
+        world.queues["refine"].put(Outgoing("no notice"))
+        for _ in range(20):
+            await world.queues["refine"].receive(wait_seconds=0, visibility_seconds=0)
+        await live(world, lambda: quarantined(world), layers=LAYERS)
+
+    run_virtual(main())
+    [row] = world.warehouse.rows("errors")
+    assert (row["code"], row["layer"]) == ("redriven", "refine")
+    assert "bad_notice" in row["sentence"]

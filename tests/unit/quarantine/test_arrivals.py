@@ -146,16 +146,16 @@ def test_a_pointer_into_our_originals_is_kept(loans: Dataset) -> None:
     assert (failure.code, failure.original_uri, failure.original) == ("unknown_dataset", uri, None)
 
 
-def test_what_comes_again_and_again_is_stored_unread(loans: Dataset) -> None:
-    def check(_: Message) -> None:
-        pytest.fail("it is not read")
-
+def test_of_a_letter_that_comes_again_and_again_the_raw_file_is_not_opened(loans: Dataset) -> None:
     letter = about_records((0, 0))
-    often = dead(letter.body, "d0", RECEIVES_READ_MAX + 1)
-    failure = arrivals(loans, "refine", check).failure(often)
-    assert (failure.code, failure.dataset) == ("redriven", "")
-    assert failure.sentence.startswith("stored unread")
-    assert arrivals(loans, "refine").failure(dead(letter.body, "d0", RECEIVES_READ_MAX)).code == "bad_type"
+    for receives, opened in ((RECEIVES_READ_MAX, True), (RECEIVES_READ_MAX + 1, False)):
+        failure = arrivals(loans, "refine").failure(dead(letter.body, "d0", receives))
+        assert (failure.code, failure.opened) == ("bad_type", opened)
+
+
+def test_what_sqs_moved_brings_its_receives_along_and_is_guessed_at_all_the_same(loans: Dataset) -> None:
+    failure = arrivals(loans, "refine").failure(dead("no notice", "d0", 21))
+    assert (failure.code, "the layer's own checks" in failure.sentence) == ("redriven", True)
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,12 @@ def test_what_a_mail_says() -> None:
     assert mail.text == EXPECTED
 
 
+def test_a_failure_about_error_files_names_no_command_that_would_find_nothing() -> None:
+    text = written([replace(new(count=1), layer="load", dataset="errors")]).text
+    assert "reprocess run" not in text
+    assert "move the letters to the load queue" in " ".join(text.split())
+
+
 EXPECTED = """NEW
 
 bad_type in loan_events (refine, amount_requested)

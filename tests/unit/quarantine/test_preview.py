@@ -26,6 +26,11 @@ def test_masked_columns_are_asterisks_also_where_another_column_holds_them(loans
     assert json.loads(shown(loans, record) or "") == {"id": "1", "document": "***", "customer": "***"}
 
 
+def test_an_object_or_a_list_is_shown_only_where_the_column_takes_one(loans: Dataset) -> None:
+    record = '{"id": {"iban": "ES91"}, "at": ["Ana"], "loan": {"amount": 5}}'
+    assert json.loads(shown(loans, record) or "") == {"id": "{...}", "at": "[...]", "amount": 5}
+
+
 def test_a_masked_field_that_is_null_says_so(loans: Dataset) -> None:
     record = '{"customer":{"document":null}}'
     assert json.loads(shown(loans, record) or "") == {"document": None, "customer": "***"}
