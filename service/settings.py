@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     mail_repeat_seconds: Annotated[float, Field(ge=60, le=86_400)] = 900
     mails_hour_max: Annotated[int, Field(ge=1, le=1_000)] = 20
     reprocess_attempts_max: Annotated[int, Field(ge=1, le=100)] = 3
-    visibility_seconds: Annotated[int, Field(ge=30, le=43_200)] = 600
+    visibility_seconds: Annotated[int, Field(ge=30, le=21_600)] = 600
 
     poll_seconds: Annotated[int, Field(ge=1, le=20)] = 10
     land_pollers: Annotated[int, Field(ge=1, le=64)] = 4

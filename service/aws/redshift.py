@@ -4,9 +4,10 @@ COPY runs inside an explicit transaction and through the simple protocol: an aut
 pool's reset (`RESET ALL` on Redshift) wipes session settings, so they are set at every acquire.
 """
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -26,8 +27,12 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 CONNECT_SECONDS_MAX = 30
 CONNECTION_SECONDS_MAX = 60
 """To wait for a free connection, and to open and set up one."""
-RELEASE_SECONDS_MAX = 10
+SETUP_SECONDS_MAX = 10
+"""For the statements with which a connection begins, or begins to be used again."""
+RELEASE_SECONDS_MAX = 3
 """To reset a connection after its use; then it is dropped."""
+CLOSE_SECONDS_MAX = 3
+"""To say goodbye to the server at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,13 @@ class RedshiftWarehouse:
             except RejectedError:
                 await session.execute(Statement("rollback", "ROLLBACK"))
                 raise
-            except BaseException:
-                with suppress(asyncpg.InterfaceError):  # lost already: the pool has taken it away
-                    connection.terminate()
-                raise
             await session.execute(Statement("commit", "COMMIT"))
+        except RejectedError:
+            raise
+        except BaseException:
+            with suppress(asyncpg.InterfaceError):  # lost already: the pool has taken it away
+                connection.terminate()
+            raise
         finally:
             with warehouse_faults("release"):
                 await self._pool.release(connection, timeout=RELEASE_SECONDS_MAX)
@@ -117,8 +124,14 @@ async def open_warehouse_with(
     """A pool that connects when it is first needed, so that a warehouse that is down does not stop the start."""
     settings = f"SET query_group TO 'acequia'; SET statement_timeout TO {limits.statement_seconds_max * 1000}"
 
+    async def init(connection: PlainConnection) -> None:
+        with _dropped_when_it_fails(connection):
+            async with asyncio.timeout(SETUP_SECONDS_MAX):
+                await read_as_text(connection)
+
     async def setup(connection: Connection) -> None:
-        await connection.execute(settings)
+        with _dropped_when_it_fails(connection):
+            await connection.execute(settings, timeout=SETUP_SECONDS_MAX)
 
     pool = asyncpg.create_pool(
         dsn,
@@ -126,15 +139,30 @@ async def open_warehouse_with(
         ssl=ssl.create_default_context() if tls else False,
         min_size=0,
         max_size=limits.connections_max,
-        init=read_as_text,
+        init=init,
         setup=setup,
         statement_cache_size=0,
         timeout=CONNECT_SECONDS_MAX,
         command_timeout=limits.answer_seconds_max,
         max_inactive_connection_lifetime=300,
     )
-    async with pool:
+    await pool
+    try:
         yield RedshiftWarehouse(pool, limits)
+    finally:
+        with suppress(TimeoutError):  # who does not say goodbye is left: closing again would wait as long
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await pool.close()
+
+
+@contextmanager
+def _dropped_when_it_fails(connection: AnyConnection) -> Iterator[None]:
+    """Otherwise the pool says goodbye to a server that may not answer, and waits for it."""
+    try:
+        yield
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def _connect_with(logins: Logins) -> Callable[..., Coroutine[Any, Any, PlainConnection]]:

@@ -1,15 +1,19 @@
 """The file notice: what one layer tells the next about files that lie in a zone."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from service.core.dead_letter import MARKER, PLACES_MAX, Place
 from service.core.errors import RejectedError
 
 VERSION = 1
+COUNT_MAX = 2**53
+"""What every reader of JSON can hold."""
+ROUND_ID = re.compile(r"[!-~]{0,64}")
 FILES_MAX = 1_000
 """No notice of ours comes near it; a longer one is not ours."""
 WHOLE_MESSAGE = -1
@@ -96,9 +100,9 @@ class FileNotice:
                 event_time=_text(given.get("event_time", "")),
                 rows=tuple(_row(place) for place in _list(given.get("rows", []))),
                 attempt=_count(given.get("attempt", 0)),
-                round_id=_text(given.get("round_id", "")),
+                round_id=_round(given.get("round_id", "")),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as wrong:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as wrong:
             raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None
         if not (0 if notice.replaces else 1) <= len(files) <= FILES_MAX:
             raise RejectedError("bad_notice", f"a file notice names 1 to {FILES_MAX} files")
@@ -160,11 +164,18 @@ def _replaces(given: object) -> Replaces:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # half a surrogate pair could not be sent on
     return value
 
 
+def _round(value: object) -> str:
+    if not ROUND_ID.fullmatch(_text(value)):
+        raise ValueError
+    return _text(value)
+
+
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= COUNT_MAX:
         raise TypeError
     return value
 
@@ -173,7 +184,7 @@ def _moment(value: object) -> datetime:
     moment = datetime.fromisoformat(_text(value))
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(UTC)  # and so one that UTC can hold
 
 
 def _moment_out(value: object) -> str:

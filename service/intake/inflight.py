@@ -9,7 +9,7 @@ it comes once more all the same, it is known and only deleted.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +105,15 @@ class Inflight:
         finished = self._finished()
         undone = [receipt for receipt in self._claims if receipt not in finished]
         self._forget([*self._claims])
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._delete_last(finished))
+            both.create_task(self._release(undone))
+
+    async def _delete_last(self, finished: Mapping[str, str]) -> None:
         with suppress(TransientError, SetupError):
             await self._delete(finished)
+
+    async def _release(self, undone: Sequence[str]) -> None:
         if not undone:
             return
         try:

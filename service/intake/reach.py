@@ -31,13 +31,17 @@ class Reach:
         self._draining.set()
 
     async def run(self) -> None:
-        """Ask until all have answered, then wait to be drained."""
+        """Ask until all have answered, or we are drained."""
         for name in self._checks:
             self._emit(LayerPaused(name, "not reached yet"))
         async with asyncio.TaskGroup() as group:
-            for name, check in self._checks.items():
+            asking = [
                 group.create_task(self._until_reached(name, check), name=f"reach {name}")
-        await self._draining.wait()
+                for name, check in self._checks.items()
+            ]
+            await self._draining.wait()
+            for task in asking:  # one may hang
+                task.cancel()
 
     async def _until_reached(self, name: str, check: Check) -> None:
         async def rest(down: Down, seconds: float) -> bool:

@@ -11,7 +11,7 @@ A process that slept sends nothing for a message that is not its own any more: w
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError
@@ -26,8 +26,11 @@ T = TypeVar("T")
 DELAY_SECONDS_MAX = 900
 """SQS's own limit."""
 
-Reached = set[Literal["letters", "deferred"]]
-"""Steps that need not be done again when settling is tried again."""
+SENT_TOGETHER = 10
+"""A call's worth (AWS: SendMessageBatch)."""
+
+Reached = set[str]
+"""Steps that need not be done again when settling is tried again, and receipts of what was sent again already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Settle:
             await self._reject(dataset, outcome)
             reached.add("letters")
         if "deferred" not in reached:
-            await self._defer(dataset, outcome)
+            await self._defer(dataset, outcome, reached)
             reached.add("deferred")
         rejected = [wrong for _, wrong in self._rejected(outcome)]
         await self._inflight.done(messages)
@@ -70,13 +73,20 @@ class Settle:
         if letters:
             await self._queues.letters.send(letters)
 
-    async def _defer(self, dataset: str, outcome: Outcome[T]) -> None:
-        """Send again, to come later as new messages: so waiting costs no message a receive."""
-        again = [
-            Outgoing(held.message.body, held.message.attributes, min(DELAY_SECONDS_MAX, math.ceil(seconds)))
-            for held, seconds in outcome.deferred
-            if self._inflight.ours(held.message)
-        ]
-        if again:
-            await self._queues.work.send(again)
-            self._emit(MessagesDeferred(self._layer, dataset, len(again)))
+    async def _defer(self, dataset: str, outcome: Outcome[T], reached: Reached) -> None:
+        """Send again, to come later as new messages: so waiting costs no message a receive.
+
+        Few at a time, because what was sent before a call that fails must not be sent once more.
+        """
+        left = [one for one in outcome.deferred if one[0].message.receipt not in reached]
+        for start in range(0, len(left), SENT_TOGETHER):
+            ours = [one for one in left[start : start + SENT_TOGETHER] if self._inflight.ours(one[0].message)]
+            again = [_later(held.message, seconds) for held, seconds in ours]
+            if again:
+                await self._queues.work.send(again)
+                self._emit(MessagesDeferred(self._layer, dataset, len(again)))
+            reached.update(held.message.receipt for held, _ in ours)
+
+
+def _later(message: Message, seconds: float) -> Outgoing:
+    return Outgoing(message.body, message.attributes, min(DELAY_SECONDS_MAX, math.ceil(seconds)))

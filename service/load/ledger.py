@@ -41,7 +41,9 @@ class Unit:
     @property
     def key(self) -> object:
         """What makes it the same unit in another notice: a file is one, whoever announced it."""
-        return (self.uris, self.replaces, self.produced_at) if self.replaces is not None else self.uris
+        if self.replaces is not None:
+            return self.uris, self.replaces, self.produced_at
+        return self.files[0].uri, self.files[0].etag
 
     @property
     def batch(self) -> str:

@@ -48,9 +48,9 @@ def read_part(partition: str, body: bytes, event_time: str) -> Part | None:
     """What is in a file that was written before; None where it is none that can be read. Work for a thread."""
     try:
         moments = pq.read_table(pa.BufferReader(body)).column(event_time)
-    except (pa.ArrowException, OSError, KeyError):
+        return _described(partition, body, moments) if len(moments) > moments.null_count else None
+    except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError, TypeError):
         return None
-    return _described(partition, body, moments) if len(moments) > moments.null_count else None
 
 
 def _part(partition: str, rows: pa.Table, event_time: str) -> Part:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.core.dead_letter import rejected_message
 from service.core.errors import RejectedError
 from service.core.model import Attribute, Message
-from service.core.notice import File, FileNotice, Replaces
+from service.core.notice import COUNT_MAX, File, FileNotice, Replaces
 from service.core.zones import Zone, raw_key, refined_key, split_uri
 from service.refine.open import open_bodies
 
@@ -22,7 +22,7 @@ MOMENTS = st.datetimes(
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
 )
 FILES = st.builds(
-    File, uri=TEXT, etag=TEXT, content_length_bytes=st.integers(0), rows=st.integers(0),
+    File, uri=TEXT, etag=TEXT, content_length_bytes=st.integers(0, COUNT_MAX), rows=st.integers(0, COUNT_MAX),
     event_time_min=st.none() | MOMENTS, event_time_max=st.none() | MOMENTS,
 )  # fmt: skip
 NOTICES = st.builds(

@@ -14,7 +14,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.run import BrokenError
 from tests.simulation.trial import passed
 
-SEEDS = range(1, 200)
+SEEDS = range(1, 600)
 Mutant = Callable[[pytest.MonkeyPatch], None]
 Rows = list[tuple[Any, ...]]
 

@@ -182,3 +182,22 @@ def test_the_sentence_holds_no_value_of_the_body() -> None:
     with pytest.raises(RejectedError) as raised:
         FileNotice.from_json(changed(lambda n: n.update(produced_at="secret")))
     assert "secret" not in raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"produced_at": "0001-01-01T00:00:00+14:00"},
+        {"produced_at": "9999-12-31T23:59:59-14:00"},
+        {"round_id": "\ud800"},
+        {"round_id": "r" * 65},
+        {"round_id": "one\ntwo"},
+        {"dataset": "\ud800"},
+        {"attempt": 10**400},
+        {"attempt": 2**53 + 1},
+    ],
+)
+def test_what_no_layer_of_ours_could_go_on_with_is_a_bad_notice(changed: dict[str, object]) -> None:
+    with pytest.raises(RejectedError) as raised:
+        FileNotice.from_json(json.dumps(json.loads(NOTICE.to_json()) | changed))
+    assert raised.value.code == "bad_notice"

@@ -102,3 +102,30 @@ def test_a_process_that_slept_sends_nothing_for_what_is_not_its_own() -> None:
 
 async def _down(receipts: Sequence[str]) -> list[str]:
     raise TransientError("sqs", "no")
+
+
+def test_what_was_sent_again_is_not_sent_once_more_when_a_later_call_fails() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.queue.put(*(Outgoing(str(number)) for number in range(20)))
+        while batch := await desk.queue.receive(wait_seconds=0, visibility_seconds=VISIBILITY):
+            desk.messages += batch
+        desk.inflight.claim(desk.messages, 0.0)
+        outcome: Outcome[None] = Outcome(deferred=[(Held(message, None), 30.0) for message in desk.messages])
+        send, calls = desk.queue.send, list[int]()
+
+        async def fails_at_the_third(messages: Sequence[Outgoing]) -> None:
+            calls.append(len(messages))
+            if 3 <= len(calls) <= 5:
+                raise TransientError("sqs", "no")
+            await send(messages)
+
+        desk.queue.send = fails_at_the_third  # type: ignore[method-assign]
+        reached: Reached = set()
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                await desk.settle.run("d", desk.messages, outcome, reached)
+        await desk.settle.run("d", desk.messages, outcome, reached)
+        assert sorted(desk.queue.bodies) == sorted(["bad", "later", "good", *map(str, range(20))])
+
+    run_virtual(main())
