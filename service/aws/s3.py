@@ -33,6 +33,8 @@ PARQUET, PARQUET_FRAME_BYTES = b"PAR1", 12
 """What a Parquet file begins and ends with; and what that takes, together with the length of its footer."""
 KEYS_A_CALL_MAX = 1_000
 """AWS: DeleteObjects."""
+CRC = "crc32"
+"""Metadata of our objects: the checksum of what was sent, whatever the store made of it."""
 EXISTS = {"PreconditionFailed", "412"}
 CHANGED = EXISTS | MISSING_OBJECT | {"ConditionalRequestConflict", "409"}
 """AWS: conditional writes. To If-Match where nothing lies S3 answers NoSuchKey."""
@@ -49,8 +51,11 @@ class S3Store:
         bucket, key = split_uri(uri)
         with aws_faults("s3", f"store an object in {bucket}"):
             async with asyncio.timeout(CALL_SECONDS_MAX):
+                told = {CRC: await asyncio.to_thread(_crc, body)}
                 try:
-                    answer = await self._client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+                    answer = await self._client.put_object(
+                        Bucket=bucket, Key=key, Body=body, IfNoneMatch="*", Metadata=told
+                    )
                 except ClientError as wrong:
                     if code_of(wrong) not in EXISTS:
                         raise
@@ -136,16 +141,21 @@ class S3Store:
             raise TransientError("s3", f"an object in {bucket} vanished while it was looked at") from None
         stored = Stored(uri, found["ETag"].strip('"'), int(found["ContentLength"]))
         ours = await asyncio.to_thread(_is_of, body, found) if stored.content_length_bytes == len(body) else False
-        if not ours and not await self._sound(stored):
+        if not ours and not await self._sound(stored, found.get("Metadata", {}).get(CRC)):
             await self._remove_broken(stored)
             raise TransientError("s3", f"what lay in {bucket} in the place of an object was not whole; it was removed")
         return stored
 
-    async def _sound(self, stored: Stored) -> bool:
-        """Whether an object is whole, by its own bytes. Bytes that may not be the object's are no proof of anything."""
+    async def _sound(self, stored: Stored, crc: str | None) -> bool:
+        """Whether an object is what its writer sent, by the checksum that came along, else by its shape.
+
+        Bytes that may not be the object's are no proof of anything.
+        """
         read = await self.read(stored.uri)
         if read is None or (len(read[0]), read[1]) != (stored.content_length_bytes, stored.etag):
             raise TransientError("s3", "an object that was looked at came otherwise than it lies there")
+        if crc is not None:
+            return await asyncio.to_thread(_crc, read[0]) == crc
         return await asyncio.to_thread(_is_whole, stored.uri, read[0])
 
     async def _remove_broken(self, stored: Stored) -> None:
@@ -196,11 +206,16 @@ def _is_of(body: bytes, answer: Mapping[str, Any]) -> bool | None:
     its ETag is the MD5 of the bytes, unless a KMS key or one of the customer's encrypts them (AWS: PutObject).
     """
     if "ChecksumCRC32" in answer:
-        return bool(answer["ChecksumCRC32"] == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode())
+        return bool(answer["ChecksumCRC32"] == _crc(body))
     etag = str(answer["ETag"]).strip('"')
     if answer.get("SSEKMSKeyId") or answer.get("SSECustomerAlgorithm") or not MD5.fullmatch(etag):
         return None
     return etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _crc(body: bytes) -> str:
+    """As S3 writes it."""
+    return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
 def _is_whole(uri: str, body: bytes) -> bool:

@@ -56,7 +56,7 @@ class Taken:
     `told` stands in the answers to HEAD and GET: a checksum, a key, an ETag that is not the MD5.
     """
 
-    def __init__(self, lies: bytes | None, told: Mapping[str, str] = {}, *, gives: bytes | None = None) -> None:
+    def __init__(self, lies: bytes | None, told: Mapping[str, Any] = {}, *, gives: bytes | None = None) -> None:
         self.lies = lies
         self._gives = gives
         self._told = {"ETag": f'"{md5_of(lies or b"")}"', **told}
@@ -184,3 +184,16 @@ def test_bytes_that_are_not_the_objects_by_its_own_md5_are_no_object(came: bytes
 @pytest.mark.parametrize("told", [{"SSEKMSKeyId": "arn:key"}, {"SSECustomerAlgorithm": "AES256"}], ids=repr)
 def test_an_etag_that_is_no_md5_says_nothing_of_the_bytes(told: dict[str, str]) -> None:
     assert asyncio.run(S3Store(Taken(RAW, {"ETag": NO_MD5, **told})).get("s3://b/k")) == RAW
+
+
+def test_an_object_that_is_altered_in_its_middle_is_known_by_the_checksum_that_came_along() -> None:
+    altered = Taken(RAW.replace(b"data", b"dat!"), {"Metadata": {"crc32": crc_of(RAW)}})
+    with pytest.raises(TransientError):
+        described(altered)
+    assert altered.asked == ["head", "get", f'delete "{md5_of(altered.lies or b"")}"']
+
+
+def test_another_object_whose_checksum_came_along_is_described_whatever_its_shape() -> None:
+    other = Taken(b"no parquet", {"Metadata": {"crc32": crc_of(b"no parquet")}})
+    assert described(other).content_length_bytes == len(b"no parquet")
+    assert other.asked == ["head", "get"]
