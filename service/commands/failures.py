@@ -60,6 +60,8 @@ def expected_lines(plan: Plan, *, attempts_max: int) -> Iterator[str]:
             yield f"  and {len(expected.failing) - FAULTS_MAX:,} other reasons"
     if expected.unknown:
         yield f"  {expected.unknown:,} cannot be rehearsed: their originals are gone from the errors zone"
+    if expected.untold:
+        yield f"  {expected.untold:,} cannot be told beforehand: whole files, which only the layer itself can try"
     if plan.exhausted:
         yield f"{len(plan.exhausted):,} failed {_times(attempts_max)} or more: not sent without --parked."
 

@@ -2,7 +2,8 @@
 
 A worker beside the quarantine layer. It looks at every round that is not over, at first each minute, then ever more
 seldom. What is in a committed file for a while, and did not fail again, is resolved; a round is over when nothing of it
-is waited for any more, or after `ROUND_DAYS_MAX`.
+is waited for any more, or after `ROUND_DAYS_MAX`: what has not come by then is lost, and its rows say `open` again, so
+that it can be chosen once more.
 
 Durable effects, in this order: the round says which error files it owes → error rows stored → notice sent to the load
 queue → fingerprints marked (by which the mailer knows) → the round owes nothing, and is maybe over.
@@ -32,7 +33,7 @@ from service.core.marks import LandedMarks
 from service.core.ports import Means, Queue
 from service.core.retry import Backoff
 from service.core.zones import Zone, raw_place
-from service.quarantine.reprocess.fates import SKEW, Facts, Fate, facts_of, fate_of, settled_now, waits_for
+from service.quarantine.reprocess.fates import SKEW, Facts, Fate, facts_of, fate_of, lost_now, settled_now, waits_for
 from service.quarantine.reprocess.restate import Restater, Restating
 from service.quarantine.reprocess.rounds import Awaited, Round, Rounds, SentItem, Stage
 from service.quarantine.reprocess.standing import mark_standings
@@ -47,7 +48,8 @@ LOOKS_A_DOUBLING = 4
 STALE_SECONDS = 900.0
 """Of a round that is being sent something is stored at least every minute or so, unless who sends it has died."""
 ROUND_DAYS_MAX = 15
-"""What has not come by then (queues keep messages for 14 days) is not waited for any more."""
+"""What has not come by then (queues keep messages for 14 days) is not waited for any more: it is open again."""
+ROUND_AGE_MAX = timedelta(days=ROUND_DAYS_MAX)
 ROWS_AT_A_TIME = 10_000
 UNHEARD_SECONDS = 3_600.0
 """A round of which nothing is committed by then may have failed as a whole."""
@@ -91,7 +93,7 @@ class Resolve:
         self._rounds = Rounds(self._errors, means)
         self._restater = Restater(self._errors, load_queue, means)
         self._watched: dict[str, _Watched] = {}
-        self._over: set[str] = set()
+        self._over: dict[str, datetime] = {}
         self._draining = asyncio.Event()
         self._life: asyncio.Timeout | None = None
 
@@ -133,13 +135,16 @@ class Resolve:
         """Look at every round whose turn it is."""
         now = self._means.clock.now()
         for seen in await self._rounds.seen():
+            if self._over.get(seen.round_id) == seen.stored_at or self._draining.is_set():
+                continue
             watched = self._watched.setdefault(seen.round_id, _Watched())
-            late = self._means.clock.monotonic() < watched.due
-            if late or seen.round_id in self._over or self._draining.is_set():
+            if self._means.clock.monotonic() < watched.due:
                 continue
             round_ = await self._rounds.read(seen.round_id)
             if round_ is None or round_.stage == "over":
-                self._end(seen.round_id)
+                # Who sent it may only have slept: it is over for as long as nothing more of it is stored.
+                self._over[seen.round_id] = seen.stored_at
+                self._watched.pop(seen.round_id)
             elif round_.stage == "sent" or (now - seen.stored_at).total_seconds() >= STALE_SECONDS:
                 await self._look_at(round_, watched)
 
@@ -154,7 +159,7 @@ class Resolve:
         waits = await self._waits(round_, items)
         ripe = await self._ripe(round_, watched, {one for some in waits for one in some})
         age = self._means.clock.now() - round_.began_at
-        expired = age > timedelta(days=ROUND_DAYS_MAX)
+        expired = age > ROUND_AGE_MAX and ripe >= watched.seen.keys()
         if ripe or not items or age.total_seconds() >= UNHEARD_SECONDS:
             await self._decide(round_, list(zip(items, waits, strict=True)), ripe, expired=expired)
         self._plan(round_, watched)
@@ -170,29 +175,34 @@ class Resolve:
         table = await read_table(self._errors, self._means, round_.since)
         batches = {one.batch_id for _, some in items for one in some}
         facts = await self._means.threads.run(facts_of, round_, [item for item, _ in items], batches, table)
-        fates = [fate_of(item, facts, waits, ripe.__contains__) for item, waits in items]
+        fates = [fate_of(item, facts, waits, ripe.__contains__, expired=expired) for item, waits in items]
         counts = Counter[Fate](fates)
-        passed = (item for (item, _), fate in zip(items, fates, strict=True) if fate == "passed")
-        rows = settled_now(passed, facts)
-        for start in range(0, len(rows), ROWS_AT_A_TIME):
-            await self._resolve(round_, rows[start : start + ROWS_AT_A_TIME])
+        by_fate: dict[Fate, list[SentItem]] = {"passed": [], "failed": [], "waiting": []}
+        for (item, _), fate in zip(items, fates, strict=True):
+            by_fate[fate].append(item)
+        rows = settled_now(by_fate["passed"], facts)
+        await self._restate("resolved", round_, rows)
         over = expired or not counts["waiting"]
+        if expired:
+            await self._restate("open", round_, lost_now(by_fate["waiting"], facts, round_.round_id))
         if rows or over:
             await mark_standings(_fingerprints(facts), self._errors, self._means)
         if over:
             await self._change(round_, stage="over")
-            self._end(round_.round_id)
         told = RoundLooked(round_.round_id, len(rows), counts["passed"], counts["failed"], counts["waiting"], over)
         self._told(told)
 
-    async def _resolve(self, round_: Round, rows: Sequence[ErrorRow]) -> None:
+    async def _restate(self, state: Literal["resolved", "open"], round_: Round, rows: Sequence[ErrorRow]) -> None:
         """Have these rows say so. The same rows make the same files."""
-        name = "resolved " + hashlib.sha256("\n".join(sorted(row.error_id for row in rows)).encode()).hexdigest()
-        files = await self._restater.make(rows, Restating("resolved", round_.round_id, round_.began_at, name))
-        uris = tuple(file.uri for file in files)
-        await self._change(round_, owed=uris)
-        await self._restater.store(files)
-        await self._restater.announce(uris)
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            some = rows[start : start + ROWS_AT_A_TIME]
+            digest = hashlib.sha256("\n".join(sorted(row.error_id for row in some)).encode()).hexdigest()
+            restating = Restating(state, round_.round_id, round_.began_at, f"{state} {digest}")
+            files = await self._restater.make(some, restating)
+            uris = tuple(file.uri for file in files)
+            await self._change(round_, owed=uris)
+            await self._restater.store(files)
+            await self._restater.announce(uris)
 
     async def _change(
         self, round_: Round, *, stage: Stage | None = None, owed: Sequence[str] = (), paid: Sequence[str] = ()
@@ -237,22 +247,19 @@ class Resolve:
 
     async def _ripe(self, round_: Round, watched: _Watched, waits: Collection[Awaited]) -> set[Awaited]:
         """What is committed for long enough that nothing about it can be unknown."""
-        asked = sorted(set(waits) - watched.seen.keys(), key=lambda one: (one.dataset, one.batch_id, one.uris))
+        asked = sorted(set(waits) - watched.seen.keys(), key=str)
         found = await self._committed(asked, round_.began_at) if asked else set()
         now = self._means.clock.monotonic()
         watched.seen |= dict.fromkeys(found, now)
         return {one for one, since in watched.seen.items() if now - since >= self._settle_seconds}
 
     def _plan(self, round_: Round, watched: _Watched) -> None:
-        """When to look again: soon while something is about to be ripe, else the later the older it is."""
+        """When to look again: soon while something is about to be ripe, else ever later, and when it is given up."""
         now, age = self._means.clock.monotonic(), self._means.clock.now() - round_.began_at
-        pause = max(LOOK_SECONDS, age.total_seconds() / LOOKS_A_DOUBLING)
+        left = max(0.0, (ROUND_AGE_MAX - age).total_seconds())
+        pause = max(LOOK_SECONDS, min(age.total_seconds() / LOOKS_A_DOUBLING, left))
         unripe = [since + self._settle_seconds for since in watched.seen.values() if now - since < self._settle_seconds]
         watched.due = min([now + pause, *unripe])
-
-    def _end(self, round_id: str) -> None:
-        self._over.add(round_id)
-        self._watched.pop(round_id, None)
 
 
 def _fingerprints(facts: Facts) -> set[str]:

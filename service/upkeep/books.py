@@ -106,6 +106,20 @@ class Books:
         async with self.warehouse.transaction() as session:
             return _by_batch(await session.fetch(self._booked(day, ledger)))
 
+    async def replaced(self, since: date, until: date) -> int:
+        """How many rows took other rows' places, in files of the batches that arrived in the months of these days.
+
+        A month's ledger rows are in memory at a time.
+        """
+        ledger, _ = self.sql.tables(self.dataset)
+        count, month = 0, since.replace(day=1)
+        while month <= until:
+            async with self.warehouse.transaction() as session:
+                booked = _by_batch(await session.fetch(self._arrived(f"{month:%Y%m}%", ledger)))
+            count += sum(one.replaced for ones in booked.values() for one in ones)
+            month = (month + timedelta(days=31)).replace(day=1)
+        return count
+
     async def pace(self, now: datetime) -> Pace | None:
         """What was loaded in the best hour and the best minute of the last week; None when nothing was."""
         ledger, _ = self.sql.tables(self.dataset)
@@ -120,7 +134,10 @@ class Books:
         return Pace(*map(int, found)) if all(found) else None
 
     def _booked(self, day: date, ledger: str) -> Statement:
-        moment = f"{day:%Y%m%d}T%"
+        return self._arrived(f"{day:%Y%m%d}T%", ledger)
+
+    def _arrived(self, moment: str, ledger: str) -> Statement:
+        """About files of the batches whose ids are like that."""
         batches, addresses = self.sql.literal(moment), self.sql.literal(f"%/{moment}")
         return self.sql.statements.render("booked", ledger=ledger, batches=batches, addresses=addresses)
 

@@ -7,9 +7,9 @@ Three equations (design: "it adds up, from the stores"), each for one raw file, 
     table      rows that the ledger says were brought = rows in the table
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Literal
 
@@ -29,6 +29,7 @@ Kind = Literal[
     "refined_since",
     "outranked",
     "raw_gone",
+    "lost_again",
     "unreadable",
     "not_refined",
     "incomplete",
@@ -56,6 +57,7 @@ SENTENCES: dict[Kind, str] = {
     "refined_since": "rejected before and refined since, under a mended definition; their error rows do not know it",
     "outranked": "given way to a higher version of the record from another file",
     "raw_gone": "the raw file is gone, so its records cannot be counted or replayed",
+    "lost_again": "sent back over 16 days ago and never came: the quarantine layer opens them again, if it runs",
     "unreadable": "the raw file cannot be opened: restore it from the bucket's versions",
     "not_refined": "no refined file and no rejection: its notice was lost, or still waits on the refine queue",
     "incomplete": "neither refined nor rejected: replay the day, once no dead letters wait for the quarantine layer",
@@ -71,6 +73,8 @@ SENTENCES: dict[Kind, str] = {
     "booked_twice": "the ledger has the refined file more than once: report this",
     "twice": "records that stand in the table more than once",
 }
+SENT_BACK_MAX = timedelta(days=16)
+"""What was sent back longer ago is lost: rounds of reprocessing are given up after 15 days."""
 MENDS: dict[Kind, Mend] = {"not_refined": "announce", "not_loaded": "load", "half_replayed": "replay"}
 
 
@@ -152,6 +156,10 @@ class Rules:
         """Whether what was stored then may still be on its way."""
         return self.now - moment < self.in_flight
 
+    def lost(self, sent_at: datetime | None) -> bool:
+        """Whether what was sent back then (UTC without a zone) cannot come any more."""
+        return sent_at is not None and self.now - sent_at.replace(tzinfo=UTC) > SENT_BACK_MAX
+
 
 def explain(facts: Facts, rules: Rules) -> Iterator[Finding]:
     """Every difference of one raw file's figures."""
@@ -182,7 +190,7 @@ def _missing(facts: Facts, raw: RawFile, gap: int, rules: Rules) -> Kind:
     if rules.young(raw.stored_at):
         return "in_flight"
     if facts.rejected.sent_back >= gap:
-        return "sent_back"
+        return "lost_again" if rules.lost(facts.rejected.sent_at) else "sent_back"
     if facts.outputs:
         return "incomplete"
     return "orphan" if facts.landed_elsewhere else "not_refined"
@@ -239,3 +247,17 @@ def _table(facts: Facts, rules: Rules) -> Iterator[Finding]:
         yield Finding("outranked" if rules.versioned else "rows_missing", "table", missing, [facts.uri])
     elif missing < 0:
         yield Finding("rows_extra", "table", missing, [facts.uri])
+
+
+def bounded(findings: Iterable[Finding], replaced: int) -> Iterator[Finding]:
+    """The same, but no more rows have given way than the ledger says were replaced: the others are missing."""
+    for one in findings:
+        if one.kind != "outranked":
+            yield one
+            continue
+        explained = min(one.count, replaced)
+        replaced -= explained
+        if explained:
+            yield replace(one, count=explained)
+        if explained < one.count:
+            yield replace(one, kind="rows_missing", count=one.count - explained)

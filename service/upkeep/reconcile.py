@@ -10,20 +10,23 @@ rejected records (200 bytes each), one raw file, and of one day the files and 12
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError
 from service.upkeep.books import Booked, DayBooks
 from service.upkeep.days import Days
-from service.upkeep.explain import Facts, Finding, Output, Rules, explain
+from service.upkeep.explain import Facts, Finding, Output, Rules, bounded, explain
 from service.upkeep.lake import ByBatch, Made, RawFile, batch_in
 from service.upkeep.messages import Messages, counted
 from service.upkeep.notices import row_count
 from service.upkeep.rejected import Rejections, rejections
 from service.upkeep.replay import nothing_there
 from service.upkeep.tools import Tools
+
+REPLACING_DAYS = timedelta(days=90)
+"""A record that arrived so much before another, and was refined after it, may still be its higher version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,24 @@ class Reconcile:
         made = await self._tools.lake.refined_files(self._dataset.name, self._days)
         rejected = await rejections(self._tools, self._dataset.name, self._days)
         self.whole_files = rejected.whole_files
-        found = False
+        found, replaced = False, None
         for day in self._days:
             one = await self._day(day, made, rejected)
+            given_way = sum(finding.count for finding in one.findings if finding.kind == "outranked")
+            if given_way:
+                if replaced is None:
+                    replaced = await self._replaced()
+                one = replace(one, findings=[*bounded(one.findings, replaced)])
+                replaced = max(0, replaced - given_way)
             found = found or one.figures != Figures()
             yield one
         if not found:
             raise await nothing_there(self._tools, self._dataset, self._days)
+
+    async def _replaced(self) -> int:
+        """Rows that took the place of others, of all that may have outranked a row of these days."""
+        since = self._days.first - REPLACING_DAYS
+        return await self._tools.books(self._dataset).replaced(since, self._tools.clock.now().date())
 
     async def letters(self) -> dict[str, int]:
         """How many dead letters wait for the quarantine layer, about, by layer, of all datasets together."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from service.core.errors import SetupError
 from service.core.errors_dataset import ERRORS, State
 from service.upkeep.days import Days
 from service.upkeep.tools import Tools
@@ -26,6 +27,7 @@ COLUMNS = (
     "state",
     "last_failed_at",
     "updated_at",
+    "_received_at",
 )
 STATES: tuple[State, ...] = ("resolved", "reprocessed", "open", "parked")
 """In the order of what they say: of one record's failures the last of these counts."""
@@ -37,11 +39,13 @@ WHOLE = -1
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """Of one raw file: records that wait to be mended, records that were sent back, and whether the file as a whole was
-    rejected."""
+    rejected. `sent_at` is when that was sent back which waits longest; UTC without a zone.
+    """
 
     waiting: int = 0
     sent_back: int = 0
     whole: bool = False
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,17 @@ class Rejections:
         """What was rejected of that raw file since the moment (UTC without a zone) at which it was refined last."""
         start, length = self.spans.get(raw_file, (0, 0))
         states: dict[tuple[int, int] | None, int] = {}
+        sent: dict[tuple[int, int] | None, datetime] = {}
         for row in self.rows.slice(start, length).to_pylist():
             if since is None or row["last_failed_at"] >= since:
                 place = None if row["row_index"] is None else (row["row_index"], row["record_index"] or 0)
                 states[place] = max(states.get(place, 0), row["state"])
+                if row["state"] == SENT_BACK:
+                    sent[place] = max(row["_received_at"], sent.get(place, row["_received_at"]))
         whole = states.pop(None, 0) >= WAITING
         waiting = sum(state >= WAITING for state in states.values())
-        return Rejected(waiting, sum(state == SENT_BACK for state in states.values()), whole)
+        back = [sent[place] for place, state in states.items() if state == SENT_BACK]
+        return Rejected(waiting, len(back), whole, min(back, default=None))
 
 
 @dataclass(slots=True)
@@ -72,19 +80,23 @@ class _Latest:
     pieces: list[pa.Table] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, body: bytes, dataset: str, prefix: str, days: Days) -> None:
-        """Take what an errors file says of these days."""
-        rows = _chosen(body, dataset, prefix, days)
+    def add(self, body: bytes, dataset: str, prefix: str, days: Days) -> bool:
+        """Take what an errors file says of these days; False where it cannot be read."""
+        try:
+            rows = _chosen(body, dataset, prefix, days)
+        except (pa.ArrowException, OSError, KeyError):
+            return False
         uris = rows.column("raw_file").unique()
         numbers = pa.array([self.numbers.setdefault(uri, len(self.numbers)) for uri in uris.to_pylist()], pa.int32())
         files = numbers.take(pc.index_in(rows.column("raw_file"), value_set=uris).combine_chunks())
         states = pc.index_in(rows.column("state"), value_set=pa.array(STATES)).fill_null(WAITING).cast(pa.int8())
         whole = pc.or_(pc.equal(rows.column("layer"), "load"), pc.is_null(rows.column("raw_file")))
         self.pieces.append(
-            rows.select(["error_id", "row_index", "record_index", "last_failed_at", "updated_at"])
+            rows.select(["error_id", "row_index", "record_index", "last_failed_at", "updated_at", "_received_at"])
             .append_column("state", states)
             .append_column("file", pc.if_else(whole, pa.scalar(WHOLE, pa.int32()), files))
         )
+        return True
 
     def result(self) -> "Rejections":
         """By raw file."""
@@ -104,12 +116,15 @@ class _Latest:
 
 
 async def rejections(tools: Tools, dataset: str, days: Days) -> Rejections:
-    """Read the errors dataset from the first of these days on: a record is rejected when it has arrived, or later."""
+    """Read the errors dataset from the first of these days on: a record is rejected when it has arrived, or later.
+
+    SetupError names a file of it that cannot be read: without it nobody can tell what was rejected.
+    """
     latest, prefix = _Latest(), tools.lake.raw_prefix(dataset)
     async for uri in tools.lake.error_files(ERRORS.name, days.first):
         found = await tools.store.read(uri)
-        if found is not None:
-            await tools.threads.run(latest.add, found[0], dataset, prefix, days)
+        if found is not None and not await tools.threads.run(latest.add, found[0], dataset, prefix, days):
+            raise SetupError(f"{uri} cannot be read as an error file: restore it, or move it away")
     return await tools.threads.run(latest.result)
 
 

@@ -7,7 +7,8 @@ from service.core.model import DATASET_ATTRIBUTE, Message
 from service.land.encode import encode
 from service.quarantine.reprocess.rehearse import Fault, Rehearsed, Specimen
 from service.refine.compile import compile_datasets
-from service.refine.execute import judge
+from service.refine.execute import SENTENCES, judge
+from service.refine.open import Opened
 from service.wiring.flow import keys, source
 from service.wiring.parts import Parts
 from service.wiring.quarantine import checks
@@ -31,7 +32,9 @@ class Rehearsal:
         by_dataset: dict[str, list[int]] = {}
         for number, specimen in enumerate(specimens):
             if specimen.place is not None:
-                by_dataset.setdefault(dataset, []).append(number)
+                faults[number] = _no_record(specimen)
+                if faults[number] is None:
+                    by_dataset.setdefault(dataset, []).append(number)
                 continue
             message = _message(specimen)
             faults[number] = _fault(self._checks[layer](message))  # type: ignore[index]  # layers are sources
@@ -71,9 +74,22 @@ class Rehearsal:
         return [str(one) for one in judged.good.column("_record_id").to_pylist()]
 
 
+def _no_record(specimen: Specimen) -> Fault | None:
+    """What is wrong with a text that is no record at all, however it would fare as a message."""
+    if not specimen.opened:
+        return None
+    told = Opened()
+    told.add(0, [specimen.original.body])
+    return next((Fault(code, SENTENCES[code]) for _, _, code in told.wrong), None)
+
+
 def _message(specimen: Specimen) -> Message:
+    """As it would come. A record stands in an array of its own: what would be a body of many records, or wrapped, where
+    it came alone, is one record here.
+    """
     one = specimen.original
-    return Message(one.message_id, one.body, one.attributes, one.sent_at, one.sent_at, 1, "")
+    body = f"[{one.body}]" if specimen.opened else one.body
+    return Message(one.message_id, body, one.attributes, one.sent_at, one.sent_at, 1, "")
 
 
 def _fault(wrong: RejectedError | None) -> Fault | None:

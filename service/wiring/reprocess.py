@@ -1,7 +1,8 @@
 """What `acequia reprocess` and the resolver need of the layers: their skills, behind ports of the quarantine layer."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.core.errors import RejectedError
@@ -63,6 +64,39 @@ def reprocess_tools(parts: Parts) -> Tools:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A row of a ledger, as the statement `committed` gives it. Moments are UTC without a zone."""
+
+    uri: str
+    batch_id: str
+    loaded_at: datetime
+    produced_at: datetime | None
+    superseded_at: datetime | None
+
+
+def there(asked: Iterable[Awaited], rows: Sequence[Booked], since: datetime) -> set[Awaited]:
+    """Which of these the ledger's rows bring. A notice about records is settled also where a replay of their whole raw
+    file was asked for later: that one has judged them again, and the notice brings nothing any more.
+    """
+    uris = {row.uri for row in rows}
+    lately = {row.batch_id for row in rows if row.loaded_at.replace(tzinfo=UTC) >= since}
+    told = {(row.batch_id, row.produced_at) for row in rows}
+    replayed: dict[str, datetime] = {}
+    for row in rows:
+        if row.superseded_at is not None:
+            replayed[row.batch_id] = max(row.superseded_at, replayed.get(row.batch_id, row.superseded_at))
+
+    def is_there(one: Awaited) -> bool:
+        if one.uris:
+            return uris.issuperset(one.uris)
+        if one.moment is None:
+            return one.batch_id in lately
+        return (one.batch_id, one.moment) in told or replayed.get(one.batch_id, one.moment) > one.moment
+
+    return {one for one in asked if is_there(one)}
+
+
 def resolver(parts: Parts) -> tuple[str, Worker]:
     """Beside the quarantine layer."""
     settings = parts.settings
@@ -77,9 +111,7 @@ def resolver(parts: Parts) -> tuple[str, Worker]:
                 batches = listed(map(literal, sorted({one.batch_id for one in some})))
                 async with parts.warehouse.transaction() as session:
                     rows = await session.fetch(statements.render("committed", ledger=ledger(dataset), batches=batches))
-                there = {uri for uri, _, _ in rows}
-                lately = {batch for _, batch, loaded_at in rows if loaded_at.replace(tzinfo=UTC) >= since}
-                found |= {one for one in some if ({*one.uris} <= there if one.uris else one.batch_id in lately)}
+                found |= there(some, [Booked(*row) for row in rows], since)
         return found
 
     return "resolve", Resolve(

@@ -8,6 +8,6 @@ WHERE _record_id IN ({record_ids});
 
 -- name: committed
 -- What the ledger says about files of these landed batches; one that a replay put others in the place of counts too.
-SELECT uri, batch_id, loaded_at
+SELECT uri, batch_id, loaded_at, produced_at, superseded_at
 FROM {ledger}
 WHERE batch_id IN ({batches});

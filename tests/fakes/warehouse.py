@@ -183,7 +183,7 @@ class FakeSession:
             "fresh_counts": lambda _: self._counts(),
             "lock_holder": lambda _: [],
             "loaded": self._loaded,
-            "committed": lambda text: [(entry[0], entry[9], entry[8]) for entry in self._known(text)],
+            "committed": lambda text: [(entry[0], entry[9], entry[8], *entry[10:12]) for entry in self._known(text)],
         }
         return answers[statement.name](statement.text)
 

@@ -1,6 +1,7 @@
 """All layers, and what failed is sent back: after the cause was mended it ends once in the warehouse, and is mailed."""
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +46,7 @@ class AskedWarehouse(FakeWarehouse):
         asked = set(statement.text.split("'")[1::2])
         if statement.name == "loaded":
             return [(len({row["_record_id"] for row in self.rows("events")} & asked),)]
-        entries = [(entry[0], batch_of(entry[0]), entry[8]) for entry in self.ledger_rows("events")]
+        entries = [(entry[0], batch_of(entry[0]), entry[8], *entry[10:12]) for entry in self.ledger_rows("events")]
         return [entry for entry in entries if entry[1] in asked]
 
 
@@ -141,6 +142,52 @@ def test_records_are_sent_back_after_the_definition_was_mended(world: World, tmp
         assert len(world.queues[REPROCESS]) == 1
         await operator.lives(15)
         assert [subject for subject, _ in world.notifier.mails if "resolved" in subject]
+
+    run_virtual(main())
+
+
+def test_what_is_lost_on_its_way_is_not_resolved_by_its_neighbour(world: World, tmp_path: Path) -> None:
+    """Two records of one raw file, sent back one by one: a file of that batch is loaded, but not the first one's."""
+
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1, amount="many", euros=1), event(2, amount="few", euros=2))
+        await operator.lives()
+        mend(world, tmp_path)
+        assert (await operator.run(limit=1)).sent == 1
+        [lost] = await world.queues["refine"].receive(wait_seconds=0, visibility_seconds=60)
+        await world.queues["refine"].delete([lost.receipt])
+        await LoopClock().sleep(1)
+        assert (await operator.run()).sent == 1
+        await operator.lives(15)
+        assert len(world.rows()) == 1
+        assert await operator.states() == {"reprocessed": 1, "resolved": 1}
+
+    run_virtual(main())
+
+
+SOUND = '{"event_id": "a", "event_time": "2026-01-01T00:00:00Z"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (f"[[{SOUND}]]", "bad_json"),
+        (json.dumps([{"Type": "Notification", "TopicArn": "t", "Message": SOUND}]), "missing_required"),
+        ('{"a":' * 5_000 + "1" + "}" * 5_000, "too_deep"),
+        (f"[{SOUND}, ]", "bad_json"),
+    ],
+    ids=["array in an array", "wrapped", "deep", "no JSON"],
+)
+def test_a_record_is_rehearsed_as_a_record(world: World, body: str, why: str) -> None:
+    """Alone, some of these would be bodies that hold a record."""
+
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(body)
+        await operator.lives()
+        expected = (await operator.plan()).forecast
+        assert (expected.passing, [code for _, code, _ in expected.failing]) == (0, [why])
 
     run_virtual(main())
 

@@ -20,7 +20,7 @@ from service.core.model import Batch, Outgoing
 from service.core.ports import Means, ObjectStore, Queue, Stored
 from service.intake.inflight import Inflight
 from service.intake.letters import DeadLetters
-from service.intake.settle import Settle
+from service.intake.settle import Reached, Settle
 from service.land import encode
 from service.land.land import Land
 from service.load import commit, ledger
@@ -157,15 +157,15 @@ def what_is_rejected_is_deleted_before_its_letter(patch: pytest.MonkeyPatch) -> 
 def what_is_deferred_is_deleted_before_it_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     defer = Settle._defer  # noqa: SLF001
 
-    async def hasty(self: Any, dataset: str, outcome: Outcome[Any]) -> None:
+    async def hasty(self: Any, dataset: str, outcome: Outcome[Any], reached: Reached) -> None:
         await self._queues.work.delete([held.message.receipt for held, _ in outcome.deferred])
-        await defer(self, dataset, outcome)
+        await defer(self, dataset, outcome, reached)
 
     patch.setattr(Settle, "_defer", hasty)
 
 
 def what_is_deferred_is_not_sent_again(patch: pytest.MonkeyPatch) -> None:
-    async def forget(self: Any, dataset: str, outcome: Outcome[Any]) -> None:
+    async def forget(self: Any, dataset: str, outcome: Outcome[Any], reached: Reached) -> None:
         return
 
     patch.setattr(Settle, "_defer", forget)

@@ -77,7 +77,7 @@ def test_killing_the_parent_leaves_no_process(start: Starter) -> None:
     [
         (["--dataset", "nothing"], "--dataset nothing: .*nothing.toml does not exist; write it, or use one of"),
         (["--input", "absent.ndjson"], "--input absent.ndjson: no such file"),
-        (["--layers", "load"], "--layers load: give land; land,refine; or land,refine,load"),
+        (["--layers", "load"], "--layers load: give land; land,refine; land,refine,load; or all four"),
         (["--datasets", "broken"], r"broken/events.toml: column 'id': type 'int' is not known; use one of smallint"),
         (["--directory", "taken"], "taken holds files that are not ours: name another place with --directory"),
     ],

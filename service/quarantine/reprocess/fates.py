@@ -28,7 +28,7 @@ WHERE raw_file IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
   AND batch IN (SELECT unnest($batches::VARCHAR[]))
 """
 _KNOWN = """
-SELECT error_id, fingerprint, state, _raw_file, last_failed_at FROM latest
+SELECT error_id, fingerprint, state, round_id, _raw_file, last_failed_at FROM latest
 WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[]))
 """
 
@@ -39,6 +39,7 @@ class Known:
 
     fingerprint: str
     state: str
+    round_id: str | None
     row: ErrorRow
 
 
@@ -72,18 +73,24 @@ def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str],
         facts.left_rows.setdefault((batch, row), set()).add(error_id)
         facts.left_batches.add(batch)
     ids = [error_id for item in items for error_id in item.error_ids]
-    for error_id, fingerprint, state, file, failed_at in table.ask(_KNOWN, error_ids=ids):
-        facts.known[error_id] = Known(fingerprint, state, ErrorRow(error_id, file, utc(failed_at)))
+    for error_id, fingerprint, state, sent_in, file, failed_at in table.ask(_KNOWN, error_ids=ids):
+        facts.known[error_id] = Known(fingerprint, state, sent_in, ErrorRow(error_id, file, utc(failed_at)))
     return facts
 
 
-def fate_of(item: SentItem, facts: Facts, awaited: Sequence[Awaited], committed: Committed) -> Fate:
-    """What became of one item; `awaited` is what it waits for, by its own word or by land's marks."""
+def fate_of(
+    item: SentItem, facts: Facts, awaited: Sequence[Awaited], committed: Committed, *, expired: bool = False
+) -> Fate:
+    """What became of one item; `awaited` is what it waits for, by its own word or by land's marks.
+
+    A message that came while records of it failed waits for them, but not beyond the end of an `expired` round: they
+    stand in rows of their own.
+    """
     if _failed(item, facts):
         return "failed"
     found = [committed(one) for one in awaited]
     there = any(found) if item.layer == "land" else all(found) and bool(found)
-    return "passed" if there and not _left(item, facts, awaited) else "waiting"
+    return "passed" if there and (expired or not _left(item, facts, awaited)) else "waiting"
 
 
 def waits_for(item: SentItem, landed: Mapping[str, Sequence[Awaited]]) -> Sequence[Awaited]:
@@ -98,6 +105,13 @@ def settled_now(items: Iterable[SentItem], facts: Facts) -> list[ErrorRow]:
     known = (facts.known.get(error_id) for item in items for error_id in item.error_ids)
     rows = {one.row.error_id: one.row for one in known if one is not None and one.state != "resolved"}
     return [*rows.values()]
+
+
+def lost_now(items: Iterable[SentItem], facts: Facts, round_id: str) -> list[ErrorRow]:
+    """The error rows of these that still say that this round has sent them back: no later one has."""
+    known = (facts.known.get(error_id) for item in items for error_id in item.error_ids)
+    sent = (one for one in known if one is not None and (one.state, one.round_id) == ("reprocessed", round_id))
+    return [*{one.row.error_id: one.row for one in sent}.values()]
 
 
 def _failed(item: SentItem, facts: Facts) -> bool:

@@ -15,7 +15,7 @@ from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
 from service.core.send_back import send_back
 from service.quarantine.reprocess.rehearse import OriginalsReader
 from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
-from service.quarantine.reprocess.table import Item
+from service.quarantine.reprocess.table import Item, naive
 from service.quarantine.reprocess.tools import NoticeOf
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Parcels:
         places = [_place(item) for item in items]
         rows = tuple(dict.fromkeys(places))
         told = replace(notice, rows=rows, attempt=tried, round_id=self._round_id)
-        awaited = [Awaited(dataset, notice.batch_id)]
+        awaited = [Awaited(dataset, notice.batch_id, moment=naive(notice.produced_at))]
         sent = [
             (item, sent_item(item, whole=index == WHOLE_MESSAGE, awaited=awaited))
             for item, (_, index) in zip(items, places, strict=True)

@@ -6,7 +6,7 @@ Only the errors zone is read, one file of originals at a time.
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from service.core.dead_letter import Place, read_original
 from service.core.errors import Code
 from service.core.model import Attribute, Original
+from service.core.notice import WHOLE_MESSAGE, rows_to_replay
 from service.core.ports import Means
 from service.core.zones import Zone
 from service.quarantine.arrivals import ORIGINALS
@@ -27,19 +28,23 @@ from service.quarantine.reprocess.table import Item
 SPECIMENS_MAX = 10_000
 """So many are judged at a time, of one layer and dataset."""
 SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
+TOLD_OF_NOTICES: frozenset[Code] = frozenset({"bad_notice", "unknown_dataset"})
+"""Why a notice failed, where it tells alone whether that is mended. Of others the files would have to be tried."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
     """A chosen failure with its original. `body` is the message's, or the record's text where `place` is set; where
-    such a record's message cannot be opened, the message's whole body. `message_id` is the id with which it first came.
+    such a record's message cannot be opened, the message's whole body. `message_id` is the id with which it first came,
+    and `opened` says that the record's message was: whatever the text is, it was one record.
     """
 
     error_id: str
     original: Original
     raw_file: str | None = None
     place: Place | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,13 @@ Rehearse = Callable[[str, str, Sequence[Specimen]], Awaitable[Rehearsed]]
 
 @dataclass(slots=True)
 class Forecast:
-    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read."""
+    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read; against
+    those in `untold` nothing speaks, but only the layer itself, with the files in hand, could tell whether they pass.
+    """
 
     passing: int = 0
     unknown: int = 0
+    untold: int = 0
     failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """By dataset, code and sentence."""
     record_ids: dict[str, set[str]] = field(default_factory=dict)
@@ -76,18 +84,21 @@ class Forecast:
     @property
     def chosen(self) -> int:
         """All of them."""
-        return self.passing + self.unknown + self.failing.total()
+        return self.passing + self.unknown + self.untold + self.failing.total()
 
     @property
     def hopeless(self) -> bool:
         """Whether most would fail again."""
         return 2 * self.failing.total() > self.chosen
 
-    def add(self, dataset: str, rehearsed: Rehearsed) -> None:
+    def add(self, dataset: str, items: Sequence[Item], rehearsed: Rehearsed) -> None:
         """Take what was judged together."""
         faults = [fault for fault in rehearsed.faults if fault is not None]
         self.failing.update((dataset, fault.code, fault.sentence) for fault in faults)
-        self.passing += len(rehearsed.faults) - len(faults)
+        sound = (item for item, fault in zip(items, rehearsed.faults, strict=True) if fault is None)
+        untold = sum(_untold(item) for item in sound)
+        self.untold += untold
+        self.passing += len(items) - len(faults) - untold
         self.record_ids.setdefault(dataset, set()).update(rehearsed.record_ids)
 
 
@@ -104,7 +115,8 @@ class OriginalsReader:
             some = [*same]
             found = await self._read(uri, some)
             for item in some:
-                yield item, found.get(item.error_id)
+                specimen = found.get(item.error_id)
+                yield item, None if specimen is None else replace(specimen, opened=_opened(item))
 
     async def _read(self, uri: str | None, items: Sequence[Item]) -> dict[str, Specimen]:
         if uri is None or not self._zone.holds(uri) or not uri.startswith(self._zone.uri(ORIGINALS)):
@@ -120,13 +132,14 @@ async def forecast(
 ) -> Forecast:
     """Judge all of them; `progress` is told how many more are judged."""
     found = Forecast()
-    pile: list[Specimen] = []
+    pile: list[tuple[Item, Specimen]] = []
     kind, size = ("", ""), 0
 
     async def judge() -> None:
         nonlocal size
         if pile:
-            found.add(kind[1], await rehearse(*kind, [*pile]))
+            judged = await rehearse(*kind, [specimen for _, specimen in pile])
+            found.add(kind[1], [item for item, _ in pile], judged)
             progress(len(pile))
         pile.clear()
         size = 0
@@ -139,10 +152,23 @@ async def forecast(
         if (item.layer, item.dataset) != kind or len(pile) >= SPECIMENS_MAX or size >= SPECIMEN_BYTES_MAX:
             await judge()
             kind = item.layer, item.dataset
-        pile.append(specimen)
+        pile.append((item, specimen))
         size += len(specimen.original.body)
     await judge()
     return found
+
+
+def _untold(item: Item) -> bool:
+    """Whether a whole file failed, or a notice for a reason that it does not show."""
+    return item.raw_file is None and item.layer != "land" and item.code not in TOLD_OF_NOTICES
+
+
+def _opened(item: Item) -> bool:
+    """Whether the message was opened of which this is a record."""
+    if item.row_index is None or item.record_index is None:
+        return False
+    [(_, index)] = rows_to_replay(item.code, item.field, [(item.row_index, item.record_index)])
+    return index != WHOLE_MESSAGE
 
 
 def _single(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:

@@ -29,11 +29,16 @@ Stage = Literal["sending", "sent", "over"]
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What must be in the ledger: these very files; where none are named, a file of the batch since the round began."""
+    """What must be in the ledger: these very files; or what came of the notice of that `moment` about records of the
+    batch; where neither is told, a file of the batch since the round began.
+
+    The moment is as ledgers have it: UTC without a zone, in microseconds. Rounds of older versions tell none.
+    """
 
     dataset: str
     batch_id: str
     uris: tuple[str, ...] = ()
+    moment: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ class Portion:
 
     def to_json(self) -> bytes:
         """The object's body."""
-        return json.dumps({"v": VERSION, **asdict(self)}, separators=(",", ":")).encode()
+        given = {"v": VERSION, **asdict(self)}
+        return json.dumps(given, default=_moment_out, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> "Portion":
@@ -194,5 +200,16 @@ def _portion(uri: str, body: bytes) -> Portion:
 
 
 def _sent(given: dict[str, Any]) -> SentItem:
-    awaited = tuple(Awaited(one["dataset"], one["batch_id"], tuple(one["uris"])) for one in given["awaited"])
+    awaited = tuple(_awaited(one) for one in given["awaited"])
     return SentItem(**{**given, "error_ids": tuple(given["error_ids"]), "awaited": awaited})
+
+
+def _awaited(given: dict[str, Any]) -> Awaited:
+    told = given.get("moment")
+    moment = None if told is None else datetime.fromisoformat(told)
+    return Awaited(given["dataset"], given["batch_id"], tuple(given["uris"]), moment)
+
+
+def _moment_out(value: object) -> str:
+    assert isinstance(value, datetime), "nothing else of a portion is none of JSON's own"
+    return value.isoformat()

@@ -52,8 +52,8 @@ def _fields(preview: str | None, failed: str | None) -> list[Field]:
     """In the preview's order; a field that failed because it is missing comes first, as null."""
     try:
         given = json.loads(preview or "{}", parse_float=str, parse_int=str)
-    except ValueError:
+        if preview is not None and failed is not None and failed not in given:
+            given = {failed: None, **given}
+        return [Field(name, json.dumps(value, ensure_ascii=False), name == failed) for name, value in given.items()]
+    except (ValueError, RecursionError):
         return []
-    if preview is not None and failed is not None and failed not in given:
-        given = {failed: None, **given}
-    return [Field(name, json.dumps(value, ensure_ascii=False), name == failed) for name, value in given.items()]

@@ -1,103 +1,26 @@
 """When what was sent back counts as resolved, and who says so."""
 
 import asyncio
-import json
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
 
 import pytest
 
 from service.core.clock import Deadline
 from service.core.datasets import Dataset
 from service.core.events import ResolveFailed, RoundLooked
-from service.core.marks import LandedMarks, Mark
-from service.core.model import Original, Outgoing
 from service.core.notice import File, FileNotice
-from service.core.retry import Backoff
 from service.quarantine.reprocess.rounds import Awaited
-from service.quarantine.resolve import Resolve
-from tests.fakes.journal import Away, Crash, Journal
-from tests.fakes.queue import EPOCH
+from tests.fakes.journal import Away
 from tests.fakes.time import LoopClock, run_virtual
-from tests.unit.quarantine.bench import ERRORS_ZONE, NOON, RAW, RAW_FILE
-from tests.unit.quarantine.reprocess_bed import FAILED, Bed, CrashAt, failed_again, lay_raw, message, records
-
-BATCH = RAW_FILE.rpartition("/")[2].removesuffix(".parquet")
-LATER_FILE = RAW_FILE.replace("0123456789abcdef", "fedcba9876543210").replace(
-    "20240304T115959123Z", "20260101T000100000Z"
-)
-LATER = Awaited("loans", LATER_FILE.rpartition("/")[2].removesuffix(".parquet"))
-SETTLE = 120.0
-
-
-@dataclass
-class Watch:
-    """A resolver, and what the ledgers say."""
-
-    bed: Bed
-    ledger: set[Awaited] = field(default_factory=set)
-    told: list[RoundLooked | ResolveFailed] = field(default_factory=list)
-    asked: list[datetime] = field(default_factory=list)
-    hangs: bool = False
-
-    def worker(self) -> Resolve:
-        return Resolve(
-            self._committed,
-            zones=(RAW, ERRORS_ZONE),
-            load_queue=self.bed.load_queue,
-            settle_seconds=SETTLE,
-            backoff=Backoff(1, 8, random.Random(1)),
-            means=self.bed.means,
-            told=self.told.append,
-        )
-
-    async def looks(self, minutes: float) -> None:
-        """One life of the worker."""
-        worker = self.worker()
-
-        async def end() -> None:
-            await LoopClock().sleep(60 * minutes)
-            worker.drain(Deadline.after(60, LoopClock()))
-
-        await asyncio.gather(worker.run(), end())
-
-    async def standing(self) -> set[str]:
-        """Of all fingerprints."""
-        states = [json.loads(body) for uri, body in self.bed.store.objects.items() if "fingerprints/" in uri]
-        return {state["state"] for state in states}
-
-    async def _committed(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
-        self.bed.journal.before("warehouse ledger")
-        self.asked.append(since)
-        if self.hangs:
-            await asyncio.Event().wait()
-        return self.ledger & set(asked)
+from tests.unit.quarantine.bench import NOON
+from tests.unit.quarantine.reprocess_bed import FAILED, Bed, failed_again, lay_raw, message, records
+from tests.unit.quarantine.reprocess_watch import BATCH, LATER, LATER_FILE, SETTLE, Watch, landed, sent_records
 
 
 @pytest.fixture
 def watch(loans: Dataset) -> Callable[[], Watch]:
     """Call it inside a running loop."""
     return lambda: Watch(Bed({"loans": loans}))
-
-
-def landed(here: Bed, uri: str = LATER_FILE) -> None:
-    """Land stores everything that was sent back to it, and says so."""
-    marks = [Mark.of(_read(sent)) for sent in here.queues["land"].sent.values()]
-    body = LandedMarks(uri, [mark for mark in marks if mark is not None]).to_json()
-    name = uri.rpartition("/")[2].removesuffix(".parquet")
-    here.store.objects[ERRORS_ZONE.uri(f"marks/{name}.json")] = body
-
-
-def _read(sent: Outgoing) -> Original:
-    return Original("m", EPOCH, sent.attributes, sent.body)
-
-
-async def sent_records(here: Bed, *places: tuple[int, int]) -> str:
-    lay_raw(here, "a", "b", "c")
-    await here.fail(records(*places))
-    return (await here.run()).round_id
 
 
 def test_records_are_resolved_when_a_file_of_their_batch_is_committed(watch: Callable[[], Watch]) -> None:
@@ -273,63 +196,6 @@ def test_a_message_that_fails_again_as_a_whole_is_open(watch: Callable[[], Watch
     run_virtual(main())
 
 
-def test_a_round_whose_sender_died_is_taken_up(watch: Callable[[], Watch]) -> None:
-    """It died between its error rows and their notice: the worker announces them."""
-
-    async def main() -> None:
-        here = watch()
-        lay_raw(here.bed, "a")
-        await here.bed.fail(records((0, 0)))
-        known = len(here.bed.load_queue)
-
-        def die(effect: str) -> None:
-            if effect.startswith("load send"):
-                raise Crash(effect)
-
-        here.bed.journal.before = die
-        with pytest.raises(Crash):
-            await here.bed.run()
-        here.bed.journal.before = Journal().before
-        assert await here.bed.states_of() == ["reprocessed"]
-        assert len(here.bed.load_queue) == known
-        await here.looks(10)
-        assert len(here.bed.load_queue) == known, "it may still be running"
-        await here.looks(20)
-        assert {row["state"] for row in here.bed.table().values()} == {"reprocessed"}
-        here.ledger.add(Awaited("loans", BATCH))
-        await here.looks(60)
-        assert {row["state"] for row in here.bed.table().values()} == {"resolved"}
-
-    run_virtual(main())
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_death_at_any_effect_is_made_good_by_the_next_life(watch: Callable[[], Watch], when: str) -> None:
-    async def life(number: int | None) -> int:
-        here = watch()
-        await sent_records(here.bed, (0, 0), (1, 0))
-        here.ledger.add(Awaited("loans", BATCH))
-        before = len(here.bed.journal.effects)
-        if number is not None:
-            crash = CrashAt(number)
-            setattr(here.bed.journal, when, crash)
-            if when == "after":
-                here.bed.journal.before = lambda effect: crash(effect) if crash.dead else None
-            with pytest.raises(BaseException) as died:  # noqa: PT011 (a crash is none of ours)
-                await here.looks(30)
-            assert "Crash" in repr(died.value)
-            here.bed.journal.before, here.bed.journal.after = Journal().before, Journal().after
-        await here.looks(30)
-        assert {row["state"] for row in here.bed.table().values()} == {"resolved"}
-        assert await here.standing() == {"resolved"}
-        return len(here.bed.journal.effects) - before
-
-    effects = run_virtual(life(None))
-    assert effects >= 5
-    for number in range(effects):
-        run_virtual(life(number))
-
-
 def test_two_workers_do_no_harm(watch: Callable[[], Watch]) -> None:
     async def main() -> None:
         here = watch()
@@ -352,20 +218,6 @@ def test_an_outage_is_waited_out(watch: Callable[[], Watch]) -> None:
         await here.looks(30)
         assert await here.bed.states_of() == ["resolved"]
         assert sum(isinstance(one, ResolveFailed) for one in here.told) == 3
-
-    run_virtual(main())
-
-
-def test_a_round_is_given_up_after_a_fortnight(watch: Callable[[], Watch]) -> None:
-    async def main() -> None:
-        here = watch()
-        round_id = await sent_records(here.bed, (0, 0))
-        round_, _ = await here.bed.round(round_id)
-        old = replace(round_, began_at=round_.began_at - timedelta(days=16))
-        here.bed.store.objects[ERRORS_ZONE.uri(f"rounds/{round_id}.json")] = old.to_json()
-        await here.looks(5)
-        assert (await here.bed.round(round_id))[0].stage == "over"
-        assert await here.bed.states_of() == ["reprocessed"]
 
     run_virtual(main())
 

@@ -9,6 +9,7 @@ from service.core.datasets import Dataset
 from service.core.model import Outgoing
 from service.quarantine.reprocess.claims import Claims
 from service.quarantine.reprocess.rounds import Awaited, Portion, Round, Rounds, SentItem, round_id_of
+from service.quarantine.reprocess.table import naive
 from tests.fakes.journal import Away
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
@@ -35,9 +36,18 @@ def test_rounds_and_portions_are_read_as_they_were_written() -> None:
     items = [
         SentItem(("e1", "e2"), "f", "refine", "s3://raw/x", 1, 2, None, whole=True, awaited=(Awaited("d", "b"),)),
         SentItem(("e3",), "f", "load", origin="m1", awaited=(Awaited("d", "b", ("u1", "u2")),)),
+        SentItem(("e4",), "f", "refine", "s3://raw/x", 1, 2, awaited=(Awaited("d", "b", moment=naive(BEGAN)),)),
     ]
     portion = Portion(7, items, ["s3://errors/one"])
     assert Portion.from_json(portion.to_json()) == portion
+
+
+def test_a_portion_of_an_older_version_tells_no_moment() -> None:
+    item = SentItem(("e1",), "f", "refine", "s3://raw/x", 1, 2, awaited=(Awaited("d", "b"),))
+    portion = Portion(1, [item], [])
+    older = portion.to_json().replace(b',"moment":null', b"")
+    assert older != portion.to_json()
+    assert Portion.from_json(older) == portion
 
 
 def test_what_is_no_round_is_none(bed: Callable[..., Bed]) -> None:

@@ -11,8 +11,7 @@ from service.core.errors import SetupError, TransientError
 from service.core.marks import Mark
 from service.core.model import Attribute, Original
 from service.core.notice import WHOLE_MESSAGE
-from service.quarantine.reprocess.rehearse import Fault
-from service.quarantine.reprocess.run import Run, already_loaded
+from service.quarantine.reprocess.run import Run
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
@@ -264,38 +263,6 @@ def test_tries_count_for_a_record_whatever_it_failed_of(bed: Callable[..., Bed])
         planned = await here.planned(code="bad_type")
         assert [(item.row_index, item.tried) for item in planned.exhausted] == [(0, 3)]
         assert not planned.items
-
-    run_virtual(main())
-
-
-def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callable[..., Bed]) -> None:
-    async def main() -> None:
-        here = bed(bad={"two": Fault("bad_json", "it is none"), "three": Fault("bad_json", "it is none")})
-        await here.fail(message("one", "m1"), message("two", "m2"), message("three", "m3", layer="refine"))
-        quiet = len(here.journal.effects)
-        planned = await here.planned()
-        assert here.journal.effects[quiet:] == []
-        assert not any(here.reprocess_queue.received.values())
-        expected = planned.forecast
-        assert (expected.passing, expected.unknown, expected.hopeless) == (1, 0, True)
-        assert expected.failing == {("", "bad_json", "it is none"): 2}
-        assert [(layer, len(some)) for layer, _, some in here.rehearsed] == [("land", 2), ("refine", 1)]
-        here.there = {"one", "elsewhere"}
-        assert await already_loaded(planned, here.tools()) == 1
-
-    run_virtual(main())
-
-
-def test_records_are_rehearsed_by_their_own_text(bed: Callable[..., Bed]) -> None:
-    async def main() -> None:
-        here = bed()
-        lay_raw(here, "a\nb", "c")
-        await here.fail(records((0, 1), (1, 0)))
-        await here.planned()
-        [(layer, dataset, specimens)] = here.rehearsed
-        assert (layer, dataset) == ("refine", "loans")
-        told = {(one.original.body, one.original.message_id, one.place, one.raw_file) for one in specimens}
-        assert told == {("b", "m0", (0, 1), RAW_FILE), ("c", "m1", (1, 0), RAW_FILE)}
 
     run_virtual(main())
 

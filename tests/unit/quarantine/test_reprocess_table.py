@@ -1,8 +1,11 @@
 """What the errors zone says: failures by cause, examples, and which of them are chosen."""
 
+import io
 from collections.abc import Callable
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.core.datasets import Dataset
@@ -144,6 +147,25 @@ def test_what_cannot_be_shown_is_not(bed: Callable[..., Bed]) -> None:
         [one] = await shown(table.examples(table.groups(choice())[0].fingerprint, 1), here.means)
         assert one.fields == []
         assert one.example.message_id == "m1"
+
+    run_virtual(main())
+
+
+def test_a_preview_too_deep_to_be_read_is_not_shown(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        lay_raw(here, '{"id": "x"}')
+        await here.fail(records((0, 0)))
+        table = await here.error_table()
+        [example] = table.examples(table.groups(choice())[0].fingerprint, 1)
+        rows = pq.read_table(io.BytesIO(here.store.objects[example.file]))
+        deep = '{"id": ' + "[" * 2_000 + "]" * 2_000 + "}"
+        number = rows.schema.get_field_index("preview")
+        sink = io.BytesIO()
+        pq.write_table(rows.set_column(number, "preview", pa.array([deep])), sink)
+        here.store.objects[example.file] = sink.getvalue()
+        [one] = await shown([example], here.means)
+        assert one.fields == []
 
     run_virtual(main())
 

@@ -182,6 +182,7 @@ def error_row(
         "first_failed_at": naive(moment),
         "last_failed_at": naive(moment),
         "updated_at": naive(moment),
+        "_received_at": naive(moment),
         "attempts": 1,
         "state": "open",
     }

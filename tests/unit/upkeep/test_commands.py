@@ -188,6 +188,14 @@ def test_differences_that_are_explained_add_up(acequia: Acequia) -> None:
     assert result.exit_code == 0
 
 
+@pytest.mark.parametrize("body", [b"no Parquet", b""])
+def test_an_error_file_that_cannot_be_read_is_named(acequia: Acequia, body: bytes) -> None:
+    uri = f"s3://errors/errors/dt={TODAY}/20260101T000000000Z-0123456789abcdef.0123456789ab.parquet"
+    result = acequia("reconcile", *RANGE, before=lambda world: world.store.objects.update({uri: body}))
+    sentence = f"acequia: {uri} cannot be read as an error file: restore it, or move it away\n"
+    assert (result.exit_code, result.stderr) == (2, sentence)
+
+
 def test_dead_letters_that_nobody_has_read_yet_are_told_of(acequia: Acequia) -> None:
     def lose(world: World) -> None:
         run_virtual(world.queues["refine-dlq"].send([*world.queues["records"].sent.values()]))

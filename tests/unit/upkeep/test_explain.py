@@ -7,8 +7,20 @@ from typing import get_args
 
 import pytest
 
+from service.quarantine.resolve import ROUND_AGE_MAX
 from service.upkeep.books import Booked
-from service.upkeep.explain import EXPLAINED, MENDS, SENTENCES, Facts, Kind, Output, Rules, explain
+from service.upkeep.explain import (
+    EXPLAINED,
+    MENDS,
+    SENT_BACK_MAX,
+    SENTENCES,
+    Facts,
+    Kind,
+    Output,
+    Rules,
+    bounded,
+    explain,
+)
 from service.upkeep.lake import Made, RawFile
 from service.upkeep.rejected import Rejected
 
@@ -66,6 +78,23 @@ CASES = [
     Case("landed twice", replace(facts(5, [], 0), landed_elsewhere=True), [("orphan", 5)]),
     Case("rejected whole", facts(5, [], 0, rejected=Rejected(whole=True)), [("rejected_whole", 5)]),
     Case("sent back", facts(5, [output(3)], 3, rejected=Rejected(sent_back=2)), [("sent_back", 2)]),
+    Case(
+        "sent back long ago",
+        facts(
+            5,
+            [output(3)],
+            3,
+            rejected=Rejected(sent_back=2, sent_at=(NOW - timedelta(days=16, seconds=1)).replace(tzinfo=None)),
+        ),
+        [("lost_again", 2)],
+    ),
+    Case(
+        "sent back a fortnight ago",
+        facts(
+            5, [output(3)], 3, rejected=Rejected(sent_back=2, sent_at=(NOW - timedelta(days=16)).replace(tzinfo=None))
+        ),
+        [("sent_back", 2)],
+    ),
     Case("more is missing", facts(5, [output(2)], 2, rejected=Rejected(sent_back=2)), [("incomplete", 3)]),
     Case("a partition is missing", facts(5, [output(3)], 3), [("incomplete", 2)]),
     Case("unreadable", facts(None, [output(3)], 3), [("unreadable", -3)]),
@@ -147,6 +176,23 @@ def test_where_versions_count_a_row_may_have_given_way() -> None:
     versioned = replace(RULES, versioned=True)
     assert found(replace(WHOLE, table_rows=4), versioned) == [("outranked", 1)]
     assert found(replace(WHOLE, table_rows=6), versioned) == [("rows_extra", -1)]
+
+
+def test_no_more_rows_have_given_way_than_took_a_place() -> None:
+    both = [*explain(replace(WHOLE, table_rows=3), replace(RULES, versioned=True)), *explain(facts(5, [], 0), RULES)]
+    again = [*both, *both]
+    for replaced, wanted in {
+        0: [("rows_missing", 2), ("not_refined", 5)] * 2,
+        1: [("outranked", 1), ("rows_missing", 1), ("not_refined", 5), ("rows_missing", 2), ("not_refined", 5)],
+        3: [("outranked", 2), ("not_refined", 5), ("outranked", 1), ("rows_missing", 1), ("not_refined", 5)],
+        4: [("outranked", 2), ("not_refined", 5)] * 2,
+        9: [("outranked", 2), ("not_refined", 5)] * 2,
+    }.items():
+        assert [(one.kind, one.count) for one in bounded(again, replaced)] == wanted
+
+
+def test_what_was_sent_back_is_explained_for_longer_than_rounds_are_waited_for() -> None:
+    assert SENT_BACK_MAX > ROUND_AGE_MAX
 
 
 def test_every_kind_has_a_sentence_and_what_is_mended_is_flagged() -> None:

@@ -81,6 +81,12 @@ async def test_the_ledger_alone_says_the_same(place: RealPlace, dataset: Dataset
     assert {batch_in(one.uri): len(ones) for ones in found.values() for one in ones} == {NEXT: 2}
 
 
+async def test_what_took_other_rows_places_is_told_by_months(place: RealPlace, dataset: Dataset) -> None:
+    books = Books(dataset, sql(), place.warehouse)
+    assert await books.replaced(date(2026, 1, 31), date(2026, 1, 31)) == 4
+    assert await books.replaced(date(2026, 2, 1), date(2026, 12, 31)) == 0
+
+
 async def test_the_best_hour_and_the_best_minute_of_the_last_week(place: RealPlace, dataset: Dataset) -> None:
     books = Books(dataset, sql(), place.warehouse)
     assert await books.pace(HOUR) == Pace(7, 5)

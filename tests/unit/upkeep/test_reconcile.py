@@ -17,12 +17,13 @@ from service.upkeep.reconcile import Reconcile
 from service.upkeep.replay import Replay
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.time import InlineThreads, LoopClock, run_virtual
-from tests.fakes.world import World, event, live
+from tests.fakes.world import DEFINITION, World, event, live
 from tests.unit.upkeep.bed import (
     BAD,
     DAYS,
     LONG_AFTER,
     MENDED,
+    TODAY,
     definition,
     differences,
     held,
@@ -36,6 +37,9 @@ from tests.unit.upkeep.bed import (
     tools,
 )
 
+VERSIONED = 'on_duplicate = "replace"\nversion = "amount"\n' + DEFINITION.replace(
+    'type = "integer"', 'type = "integer"\nrequired = true'
+)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -188,6 +192,43 @@ def test_what_stands_in_the_table_or_the_ledger_twice_is_flagged(world: World) -
         world.rows().pop()
         world.warehouse.ledger_rows("events").append(world.warehouse.ledger_rows("events")[0])
         assert kinds(await reconciled(world)) == [("booked_twice", 1)]
+
+    run_virtual(main())
+
+
+def test_rows_that_gave_way_are_explained_and_no_more_than_took_their_place(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.datasets = definition(tmp_path, VERSIONED)
+        world.open()
+        world.send(event(1, amount=2), event(2, amount=1))
+        await live(world)
+        await LoopClock().sleep(24 * 3_600)
+        world.send(event(2, amount=2), event(3, amount=1))
+        await live(world)
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == [("outranked", 1)], "by a row that arrived a day later"
+        rows = world.rows()
+        rows.remove(next(row for row in rows if row["event_id"] == "e001"))
+        assert kinds(await reconciled(world)) == [("outranked", 1), ("rows_missing", 1)]
+        rows.clear()
+        found = await reconciled(world, TODAY, "2026-01-02")
+        assert [kinds([day]) for day in found] == [[("outranked", 1), ("rows_missing", 1)], [("rows_missing", 2)]]
+
+    run_virtual(main())
+
+
+def test_the_books_of_months_hold_what_arrived_in_them(world: World) -> None:
+    async def main() -> None:
+        world.open()
+        await landed(world, 1)
+        ledger = world.warehouse.ledger_rows("events")
+        uri, *rest = ledger[0]
+        for month, replaced in {"202512": 1, "202602": 10, "202603": 100}.items():
+            rest[4] = replaced
+            ledger.append((uri.replace("/202601", f"/{month}"), *rest))
+        books = tools(world).books(world.datasets["events"])
+        spans = {("2025-12-31", "2026-03-01"): 111, ("2026-01-31", "2026-02-28"): 10, ("2026-03-31", "2026-03-31"): 100}
+        assert {span: await books.replaced(*map(date.fromisoformat, span)) for span in spans} == spans
 
     run_virtual(main())
 

@@ -16,6 +16,7 @@ FILE = f"s3://raw/events/dt={TODAY}/hr=00/20260101T000000000Z-0123456789abcdef.p
 OTHER_DAY = FILE.replace(TODAY, "2026-01-02")
 OTHER_DATASET = FILE.replace("/events/", "/events_more/")
 LATER = EPOCH + timedelta(hours=1)
+SENT_BACK = Rejected(sent_back=1, sent_at=naive(EPOCH))
 
 
 def read(world: World, *files: Sequence[dict[str, object]], days: int = 0) -> Rejections:
@@ -40,10 +41,10 @@ def test_of_a_failure_that_was_written_again_the_latest_row_counts(world: World)
     [
         (("open",), Rejected(waiting=1)),
         (("parked",), Rejected(waiting=1)),
-        (("reprocessed",), Rejected(sent_back=1)),
+        (("reprocessed",), SENT_BACK),
         (("resolved",), Rejected()),
         (("reprocessed", "open"), Rejected(waiting=1)),
-        (("resolved", "reprocessed"), Rejected(sent_back=1)),
+        (("resolved", "reprocessed"), SENT_BACK),
         (("open", "reprocessed"), Rejected(waiting=1)),
         (("open", "open"), Rejected(waiting=1)),
     ],
@@ -53,6 +54,18 @@ def test_a_record_that_failed_for_several_causes_is_one_record(
 ) -> None:
     rows = [error_row(f"{number}", FILE, (3, 1), EPOCH, state=state) for number, state in enumerate(states)]
     assert read(world, rows).of(FILE, None) == wanted
+
+
+def test_what_was_sent_back_first_tells_since_when(world: World) -> None:
+    rows = [
+        error_row(name, FILE, (number, 0), EPOCH, state=state, _received_at=naive(EPOCH + timedelta(hours=hours)))
+        for number, (name, state, hours) in enumerate(
+            [("a", "reprocessed", 3), ("b", "reprocessed", 2), ("c", "open", 1), ("d", "resolved", 0)]
+        )
+    ]
+    rows.append(error_row("again", FILE, (1, 0), EPOCH, state="reprocessed"))
+    rows.append(error_row("of an open one", FILE, (2, 0), EPOCH, state="reprocessed"))
+    assert read(world, rows).of(FILE, None) == Rejected(1, 2, sent_at=naive(EPOCH + timedelta(hours=2)))
 
 
 def test_what_failed_before_the_last_replay_counts_no_more(world: World) -> None:
