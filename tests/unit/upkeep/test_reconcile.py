@@ -26,9 +26,12 @@ from tests.unit.upkeep.bed import (
     TODAY,
     definition,
     differences,
+    error_row,
     held,
     kinds,
     landed,
+    lay_errors,
+    naive,
     quarantined,
     raw_uris,
     reconciled,
@@ -75,6 +78,25 @@ def test_what_was_rejected_before_a_replay_counts_no_more(world: World, tmp_path
         [day] = await reconciled(world)
         assert (day.figures.refined_rows, day.figures.rejected, differences(day.figures)["raw"]) == (2, 0, 0)
         assert not day.findings
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("days", "kind"), [(15, "sent_back"), (17, "lost_again")])
+def test_what_was_sent_back_is_explained_only_while_it_may_come(world: World, days: int, kind: str) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1), BAD)
+        await live(world)
+        await LoopClock().sleep(LONG_AFTER)
+        [letter] = world.letters("refine")
+        now = LoopClock().now()
+        sent_at = naive(now - timedelta(days=days))
+        row = error_row("a", letter["raw_file"], letter["places"][0], now, state="reprocessed", _received_at=sent_at)
+        lay_errors(world, [row], now)
+        [day] = await reconciled(world)
+        [found] = day.findings
+        assert (found.kind, found.count, found.flagged) == (kind, 1, kind == "lost_again")
 
     run_virtual(main())
 
