@@ -89,6 +89,11 @@ def _place(shape: re.Pattern[str], zone: Zone, uri: str) -> Place:
     return Place(found["dataset"], found["partition"], found["batch_id"])
 
 
+def batch_of(uri: str) -> str:
+    """The landed batch that a raw or refined file stems from: its name begins with it."""
+    return uri.rpartition("/")[2].partition(".")[0]
+
+
 def original_key(failed_on: date, error_id: str) -> str:
     """Where the original of a dead letter lies that is too large to travel with it."""
     return f"originals/dt={failed_on:%Y-%m-%d}/{error_id}.json"

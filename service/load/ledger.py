@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from service.core.notice import File, Replaces
+from service.core.zones import batch_of
 from service.load.statements import listed, literal
 
 NEVER = datetime(1, 1, 1)  # noqa: DTZ001 (tables hold UTC without a zone)
@@ -98,11 +99,6 @@ def written(moment: datetime) -> str:
 def as_stored(moment: datetime) -> datetime:
     """The same, as the driver gives it."""
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
-def batch_of(uri: str) -> str:
-    """The landed batch that a raw or refined file stems from: its name begins with it."""
-    return uri.rpartition("/")[2].partition(".")[0]
 
 
 def settled(unit: Unit, known: Known) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from service.core.errors import RejectedError
 from service.core.notice import File
 from service.core.ports import Means, Session
-from service.core.zones import Zone, manifest_key
+from service.core.zones import Zone, batch_of, manifest_key
 from service.load.groups import Group
-from service.load.ledger import Fate, Fates, batch_of
+from service.load.ledger import Fate, Fates
 from service.load.places import fresh_places
 from service.load.statements import Statements, literal
 

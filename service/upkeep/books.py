@@ -7,7 +7,7 @@ from typing import Protocol
 
 from service.core.datasets import Dataset
 from service.core.ports import Statement, Warehouse
-from service.upkeep.lake import batch_in
+from service.core.zones import batch_of
 
 QUESTIONS = ("booked", "table_rows", "twice", "busiest")
 LATELY = timedelta(days=7)
@@ -146,5 +146,5 @@ def _by_batch(rows: Sequence[tuple[object, ...]]) -> Mapping[str, Sequence[Booke
     found: dict[str, list[Booked]] = {}
     for row in rows:
         booked = Booked(*row)  # type: ignore[arg-type]  # the statement names these columns in this order
-        found.setdefault(batch_in(booked.uri), []).append(booked)
+        found.setdefault(batch_of(booked.uri), []).append(booked)
     return found

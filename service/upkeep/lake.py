@@ -99,11 +99,6 @@ def definition_in(uri: str) -> str:
     return uri.rpartition("/")[2].split(".")[1]
 
 
-def batch_in(uri: str) -> str:
-    """The landed batch that a raw or refined file stems from."""
-    return uri.rpartition("/")[2].partition(".")[0]
-
-
 def _read(reader: Callable[[Zone, str], Place], zone: Zone, uri: str) -> Place | None:
     try:
         return reader(zone, uri)

@@ -15,10 +15,11 @@ from datetime import date, datetime, timedelta
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError
+from service.core.zones import batch_of
 from service.upkeep.books import Booked, DayBooks
 from service.upkeep.days import Days
 from service.upkeep.explain import Facts, Finding, Output, Rules, bounded, explain
-from service.upkeep.lake import ByBatch, Made, RawFile, batch_in
+from service.upkeep.lake import ByBatch, Made, RawFile
 from service.upkeep.messages import Messages, counted
 from service.upkeep.notices import row_count
 from service.upkeep.rejected import Rejections, rejections
@@ -135,8 +136,8 @@ class Reconcile:
                 raw=raw.get(uri),
                 records=count.records.get(uri),
                 landed_elsewhere=uri in elsewhere,
-                outputs=outputs.get(batch_in(uri), ()),
-                rejected=rejected.of(uri, _replayed_at(outputs.get(batch_in(uri), ()))),
+                outputs=outputs.get(batch_of(uri), ()),
+                rejected=rejected.of(uri, _replayed_at(outputs.get(batch_of(uri), ()))),
                 table_rows=books.table_rows.get(uri, 0),
             )
             for uri in _raw_uris(raw, outputs, books, prefix)
@@ -171,7 +172,7 @@ class Reconcile:
         for uri in sorted({*there, *booked}):
             output = await self._output(uri, there.get(uri), booked.get(uri))
             if output is not None:
-                found.setdefault(batch_in(uri), []).append(output)
+                found.setdefault(batch_of(uri), []).append(output)
         return found
 
     async def _output(self, uri: str, made: Made | None, booked: Booked | None) -> Output | None:
@@ -179,7 +180,7 @@ class Reconcile:
         if made is None and booked is not None and booked.live:
             stored = await self._tools.store.describe(uri)  # stored after the lake was listed, it is no loss
             if stored is not None:
-                made = Made(uri, batch_in(uri), stored.content_length_bytes, self._tools.clock.now())
+                made = Made(uri, batch_of(uri), stored.content_length_bytes, self._tools.clock.now())
         if made is None or (booked is not None and booked.content_length_bytes == made.content_length_bytes):
             return Output(uri, booked.row_count if booked is not None else 0, made, booked)
         if booked is not None and not booked.live:
@@ -194,7 +195,7 @@ class Reconcile:
 def _raw_uris(raw: dict[str, RawFile], outputs: dict[str, list[Output]], books: DayBooks, prefix: str) -> list[str]:
     """Raw files that lie there, that the table names, or that something was made of although they are gone."""
     known = {*raw, *books.table_rows}
-    batches = {batch_in(uri) for uri in known}
+    batches = {batch_of(uri) for uri in known}
     gone = {f"{prefix}hr={batch[9:11]}/{batch}.parquet" for batch in outputs if batch not in batches}
     return sorted(known | gone)
 

@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from service.core.zones import split_uri
-from service.load.ledger import batch_of
+from service.core.zones import batch_of, split_uri
 from service.local.stack import ZONES
 from tests.faults.calls import content
 from tests.faults.history import Entry, chosen

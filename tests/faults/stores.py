@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.aws.sqs import queue_url
-from service.core.zones import split_uri
-from service.load.ledger import batch_of
+from service.core.zones import batch_of, split_uri
 from tests.faults.calls import content
 from tests.faults.line import LAYERS, Line
 

@@ -14,7 +14,7 @@ import pytest
 
 from service.core.definitions import load_datasets
 from service.core.ports import Means, Session, Statement
-from service.quarantine.reprocess.parcels import batch_of
+from service.core.zones import batch_of
 from service.quarantine.reprocess.plan import Plan, plan
 from service.quarantine.reprocess.run import Done, Run, already_loaded
 from service.quarantine.reprocess.table import Choice, ErrorTable, read_table

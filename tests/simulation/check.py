@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from service.core.notice import FileNotice
-from service.load.ledger import batch_of
+from service.core.zones import batch_of
 from tests.simulation.check_order import order
 from tests.simulation.check_process import bounded, confined, counted, ended, going_on, isolated, spared, timely
 from tests.simulation.facts import Facts

@@ -12,7 +12,8 @@ from service.core.dead_letter import MARKER
 from service.core.errors import RejectedError
 from service.core.marks import MARK_ATTRIBUTE
 from service.core.notice import FileNotice
-from service.load.ledger import Entry, batch_of
+from service.core.zones import batch_of
+from service.load.ledger import Entry
 from service.refine.refine import definition_of
 from tests.simulation.producers import Sent
 from tests.simulation.run import BrokenError, Run

@@ -13,6 +13,7 @@ from service.core.marks import Mark, origin_of
 from service.core.model import Original, Outgoing
 from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
 from service.core.send_back import send_back
+from service.core.zones import batch_of
 from service.quarantine.reprocess.rehearse import OriginalsReader
 from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
 from service.quarantine.reprocess.table import Item, naive
@@ -103,11 +104,6 @@ def _awaited(layer: str, body: str) -> Iterator[Awaited]:
         yield Awaited(notice.dataset, notice.batch_id, tuple(file.uri for file in notice.files))
     else:
         yield from (Awaited(notice.dataset, batch_of(file.uri)) for file in notice.files)
-
-
-def batch_of(uri: str) -> str:
-    """The landed batch that a raw file is."""
-    return uri.rpartition("/")[2].partition(".")[0]
 
 
 def _slices(whole: Sequence[T], most: int) -> Iterable[Sequence[T]]:

@@ -16,14 +16,13 @@ from service.core.definitions import load_datasets
 from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.ports import Session, Statement
-from service.core.zones import Zone, refined_key
+from service.core.zones import Zone, batch_of, refined_key
 from service.load.statements import Statements, literal
 from service.load.tables import ledger, target
 from service.refine.open import open_bodies
 from service.settings import PROJECT
 from service.upkeep.books import QUESTIONS, Sql
 from service.upkeep.days import Days
-from service.upkeep.lake import batch_in
 from service.upkeep.reconcile import Day, Figures, Reconcile
 from service.upkeep.repair import Mended, Repair
 from service.upkeep.replay import Step
@@ -80,7 +79,7 @@ class AnsweringWarehouse:
         match statement.name:
             case "booked":
                 day = quoted[0].removesuffix("%")
-                return [(*e[:1], *e[2:7], *e[10:12]) for e in entries if batch_in(e[0]).startswith(day)]
+                return [(*e[:1], *e[2:7], *e[10:12]) for e in entries if batch_of(e[0]).startswith(day)]
             case "table_rows":
                 mine = Counter(row["_raw_file"] for row in rows if row["_raw_file"].startswith(quoted[0]))
                 return [*mine.items()]

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from service.core.datasets import Dataset
+from service.core.zones import batch_of
 from service.upkeep.books import Booked, Books, Pace
-from service.upkeep.lake import batch_in
 from tests.contract.places import RealPlace, real_place
 from tests.fakes.world import DEFINITION
 from tests.unit.upkeep.bed import definition, sql
@@ -78,7 +78,7 @@ async def test_a_day_is_told_from_the_others(place: RealPlace, dataset: Dataset)
 
 async def test_the_ledger_alone_says_the_same(place: RealPlace, dataset: Dataset) -> None:
     found = await Books(dataset, sql(), place.warehouse).booked(date(2026, 1, 2))
-    assert {batch_in(one.uri): len(ones) for ones in found.values() for one in ones} == {NEXT: 2}
+    assert {batch_of(one.uri): len(ones) for ones in found.values() for one in ones} == {NEXT: 2}
 
 
 async def test_what_took_other_rows_places_is_told_by_months(place: RealPlace, dataset: Dataset) -> None:
