@@ -18,6 +18,8 @@ from service.core.model import DATASET_ATTRIBUTE, Attribute, Message, Original, 
 MARKER = "acequia_dead_letter"
 """The envelope's first field, by which refine knows a letter that somebody moved back to a records queue."""
 VERSION = 1
+LETTER_BYTES_MAX = 900 * 1024
+"""Below SQS's 1 MiB for one message, with room for attributes. An envelope's JSON escapes can double a body."""
 PLACES_MAX = 10_000
 """Places named in one letter; at most some 160 kB of an SQS message's 1 MiB."""
 ERROR_ID_DIGITS = 32

@@ -20,7 +20,7 @@ _ATTEMPT_MAX = 2**31 - 2
 """One more still fits into the tables' column."""
 _ERROR_ID = re.compile(r"[!-~]{1,64}")
 _ORIGIN = re.compile(r"[!-~]{1,128}")
-_ROUND = re.compile(r"[!-~]{0,64}")
+ROUND_ID = re.compile(r"[!-~]{0,64}")
 """Plain ASCII of the tables' widths: so no mark holds what a file or a table would refuse."""
 
 
@@ -96,7 +96,7 @@ def _mark(given: Any) -> Mark:
     attempt = given["attempt"]
     if type(attempt) is not int or not 0 <= attempt <= _ATTEMPT_MAX:
         raise ValueError("attempt")
-    shapes = (("error_id", _ERROR_ID), ("origin", _ORIGIN), ("round_id", _ROUND))
+    shapes = (("error_id", _ERROR_ID), ("origin", _ORIGIN), ("round_id", ROUND_ID))
     error_id, origin, round_id = (_shaped(given[name], shape) for name, shape in shapes)
     return Mark(error_id, origin, attempt, round_id)
 

@@ -49,6 +49,11 @@ def utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def _size_bytes(body: str, attributes: Mapping[str, Attribute]) -> int:
+    """The body, and each attribute's name, type and value."""
+    return utf8_bytes(body) + sum(utf8_bytes(name) + one.size_bytes for name, one in attributes.items())
+
+
 def is_text(text: str) -> bool:
     """Whether it can be written as UTF-8: half a surrogate pair cannot."""
     try:
@@ -72,8 +77,8 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        """What SQS counts of a message's 1 MiB: its body and its attributes."""
-        return utf8_bytes(self.body) + sum(utf8_bytes(name) + one.size_bytes for name, one in self.attributes.items())
+        """What SQS counts of a message's 1 MiB."""
+        return _size_bytes(self.body, self.attributes)
 
     @property
     def is_text(self) -> bool:
@@ -133,9 +138,8 @@ class Outgoing:
 
     @property
     def size_bytes(self) -> int:
-        """What SQS counts: the body, and each attribute's name, type and value."""
-        attributes = self.attributes.items()
-        return utf8_bytes(self.body) + sum(utf8_bytes(name) + one.size_bytes for name, one in attributes)
+        """What SQS counts of a message's 1 MiB."""
+        return _size_bytes(self.body, self.attributes)
 
 
 @dataclass(frozen=True, slots=True)

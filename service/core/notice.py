@@ -1,7 +1,6 @@
 """The file notice: what one layer tells the next about files that lie in a zone."""
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -9,11 +8,11 @@ from typing import Any
 
 from service.core.dead_letter import MARKER, PLACES_MAX, Place
 from service.core.errors import RejectedError
+from service.core.marks import ROUND_ID
 
 VERSION = 1
 COUNT_MAX = 2**53
 """What every reader of JSON can hold."""
-ROUND_ID = re.compile(r"[!-~]{0,64}")
 FILES_MAX = 1_000
 """No notice of ours comes near it; a longer one is not ours."""
 WHOLE_MESSAGE = -1

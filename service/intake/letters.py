@@ -7,13 +7,10 @@ sent. A crash in between leaves an object that the next try finds and points to:
 import json
 from collections.abc import Sequence
 
-from service.core.dead_letter import DeadLetter
+from service.core.dead_letter import LETTER_BYTES_MAX, DeadLetter
 from service.core.model import Original, Outgoing
 from service.core.ports import ObjectStore, Queue
 from service.core.zones import Zone, original_key
-
-LETTER_BYTES_MAX = 900 * 1024
-"""Below SQS's 1 MiB for one message, with room for attributes. An envelope's JSON escapes can double a body."""
 
 
 class DeadLetters:

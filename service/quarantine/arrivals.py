@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from service.core.datasets import NAME, Dataset
-from service.core.dead_letter import Letter, Place, read_letter, rejected_message
+from service.core.dead_letter import LETTER_BYTES_MAX, Letter, Place, read_letter, rejected_message
 from service.core.errors import Code, RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.fingerprints import fingerprint
-from service.core.model import Message, Original, Outgoing, utf8_bytes
+from service.core.model import DATASET_ATTRIBUTE, Message, Original, Outgoing, utf8_bytes
 from service.core.notice import FileNotice
 from service.core.zones import Zone, raw_place
 
@@ -26,11 +26,8 @@ LAYERS: frozenset[str] = frozenset({"land", "refine", "load"})
 Check = Callable[[Message], RejectedError | None]
 """What a layer finds wrong with a message of its queue. Never waits."""
 Checks = Mapping[Source, Check]
-DATASET_ATTRIBUTE = "dataset"
 ORIGINALS = "originals/"
 """Under this in the errors zone lies what was too large for its letter."""
-LETTER_BYTES_MAX = 900 * 1024
-"""Below SQS's 1 MiB for one message, with room for attributes. An envelope's JSON escapes can double a body."""
 RECEIVES_READ_MAX = 10
 """A letter of ours that comes more often may be what kills its readers: the raw file that it names is not opened.
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from service.core.batching import BatchLimits
 from service.core.clock import LETTING_GO_SECONDS
@@ -30,6 +30,13 @@ NEEDED: dict[LayerName, tuple[str, ...]] = {
     "quarantine": ("records_dead_queue", "refine_dead_queue", "load_dead_queue", "load_queue", "reprocess_queue"),
 }
 """The settings that name the queues which a layer touches."""
+
+DEAD: dict[Literal["land", "refine", "load"], str] = {
+    "land": "records_dead_queue",
+    "refine": "refine_dead_queue",
+    "load": "load_dead_queue",
+}
+"""The settings that name the dead-letter queue of each layer of the flow."""
 
 assert RELEASE_SECONDS_MAX + 3 * ABANDON_SECONDS <= LETTING_GO_SECONDS, (
     "leaving batches, then the keeper, then giving back: each may have to leave calls that hang"

@@ -23,9 +23,8 @@ from service.refine.execute import MEMORY_A_BYTE
 from service.refine.pick import pick
 from service.runtime import Worker
 from service.wiring.flow import accepted, source
-from service.wiring.parts import Parts
+from service.wiring.parts import DEAD, Parts
 
-DEAD: dict[Source, str] = {"land": "records_dead_queue", "refine": "refine_dead_queue", "load": "load_dead_queue"}
 MAIL_RETRY_SECONDS = (30.0, 900.0)
 
 

@@ -16,8 +16,7 @@ from service.quarantine.reprocess.tools import Tools
 from service.quarantine.resolve import Resolve
 from service.runtime import Worker
 from service.upkeep.notices import row_count
-from service.wiring.parts import Parts, backoff
-from service.wiring.quarantine import DEAD
+from service.wiring.parts import DEAD, Parts, backoff
 from service.wiring.rehearsal import Rehearsal
 
 QUESTIONS = ("loaded", "committed")

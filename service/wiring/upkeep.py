@@ -5,9 +5,7 @@ from service.load.tables import ledger, target
 from service.refine.count import count
 from service.upkeep.books import QUESTIONS, Sql
 from service.upkeep.tools import Held, Tools
-from service.wiring.parts import Parts
-
-DEAD = {"land": "records_dead_queue", "refine": "refine_dead_queue", "load": "load_dead_queue"}
+from service.wiring.parts import DEAD, Parts
 
 
 def upkeep(parts: Parts) -> Tools:

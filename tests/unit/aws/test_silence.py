@@ -3,13 +3,13 @@
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from service.aws import redshift
-from service.aws.redshift import RedshiftWarehouse, WarehouseLimits, open_warehouse
+from service.aws.redshift import WarehouseLimits, open_warehouse
 from service.core.ports import Warehouse
 from service.local.ports import HOST
 
@@ -87,11 +87,14 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_say_goodbye(monk
 async def test_who_is_cancelled_while_the_server_is_silent_is_free_at_once(
     monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    async with served(monkeypatch) as (server, dsn), _opened(dsn) as warehouse:
+    async with (
+        served(monkeypatch) as (server, dsn),
+        open_warehouse(dsn, password="x", tls=False, limits=LIMITS) as warehouse,
+    ):
         await nothing_much(warehouse)
         server.fell_silent_at = at
         work = asyncio.ensure_future(nothing_much(warehouse))
-        await _until(lambda: _is(server.silent))
+        await _until(lambda: server.silent)
         began = time.monotonic()
         work.cancel()
         await asyncio.wait([work], timeout=2 * SECONDS_MAX)
@@ -99,17 +102,7 @@ async def test_who_is_cancelled_while_the_server_is_silent_is_free_at_once(
         assert time.monotonic() - began < SECONDS_MAX
 
 
-@asynccontextmanager
-async def _opened(dsn: str) -> AsyncIterator[RedshiftWarehouse]:
-    async with open_warehouse(dsn, password="x", tls=False, limits=LIMITS) as warehouse:
-        yield warehouse
-
-
-async def _is(value: object) -> bool:
-    return bool(value)
-
-
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS_MAX):
-        while not await holds():  # noqa: ASYNC110 (the other side of a socket)
+        while not holds():  # noqa: ASYNC110 (the other side of a socket)
             await asyncio.sleep(0.01)

@@ -3,11 +3,11 @@
 import json
 from datetime import UTC, datetime
 
-from service.core.dead_letter import rejected_message
+from service.core.dead_letter import LETTER_BYTES_MAX, rejected_message
 from service.core.errors import RejectedError
 from service.core.model import Attribute, Message
 from service.core.zones import Zone
-from service.intake.letters import LETTER_BYTES_MAX, DeadLetters
+from service.intake.letters import DeadLetters
 from tests.fakes.journal import Journal
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore

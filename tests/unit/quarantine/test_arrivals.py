@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from service.core.datasets import Dataset
+from service.core.dead_letter import LETTER_BYTES_MAX
 from service.core.errors import RejectedError
 from service.core.marks import MARK_ATTRIBUTE, Mark
 from service.core.model import Attribute, Message, Outgoing
 from service.core.notice import File, FileNotice
-from service.quarantine.arrivals import LETTER_BYTES_MAX, RECEIVES_READ_MAX, Arrivals, Check, Source
+from service.quarantine.arrivals import RECEIVES_READ_MAX, Arrivals, Check, Source
 from tests.unit.quarantine.bench import ERRORS_ZONE, NOON, RAW, RAW_FILE, about_message, about_records, dead, sound
 
 HUGE = '"' * (LETTER_BYTES_MAX // 2)
