@@ -17,10 +17,9 @@ next try has in one mail all that has failed by then. Each try uses up one of th
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 
-from service.core.clock import LETTING_GO_SECONDS, Deadline
+from service.core.clock import Deadline
 from service.core.errors import SetupError, TransientError
 from service.core.events import MailFailed, MailSent
 from service.core.ports import Means, Notifier
@@ -30,6 +29,7 @@ from service.quarantine.digest import Mail, MailLimits, due
 from service.quarantine.look import Look
 from service.quarantine.mailbox import CLAIM_SECONDS_MAX, KEY, PUBLISH_SECONDS_MAX, Claim, Mailbox
 from service.quarantine.states import States, amend
+from service.quarantine.until_drained import UntilDrained
 
 LOOK_SECONDS = 15.0
 """Between two looks at what there is to tell."""
@@ -63,33 +63,21 @@ class Mailer:
         self._told = told
         self._states = States(zone, means)
         self._look = Look(zone, self._states, means)
-        self._draining = asyncio.Event()
-        self._life: asyncio.Timeout | None = None
+        self._life = UntilDrained()
         self._owed: Change | None = None
         """What became of a mail of ours, until the mailbox says so; nothing else is done before."""
 
     def drain(self, deadline: Deadline) -> None:
         """Begin no mail any more; what went out is written down if that can be by then."""
-        self._draining.set()
-        if self._life is not None:
-            seconds = max(0.0, deadline.remaining_seconds() - LETTING_GO_SECONDS)
-            self._life.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._life.drain(deadline)
 
     async def run(self) -> None:
         """Look, tell, rest, until drained."""
-        life = self._life = asyncio.timeout(None)
-        try:
-            async with life:
-                await self._work()
-        except TimeoutError:
-            if not life.expired():
-                raise
-        finally:
-            self._life = None
+        await self._life.run(self._work)
 
     async def _work(self) -> None:
         failures = 0
-        while self._owed is not None or not self._draining.is_set():
+        while self._owed is not None or not self._life.draining.is_set():
             try:
                 await self._step()
                 failures, wait = 0, LOOK_SECONDS
@@ -124,7 +112,7 @@ class Mailer:
         states = await self._states.read(one.fingerprint for one in hint.told)
         now, began = clock.now(), clock.monotonic()
         mail = due(states, mailbox, now, self._limits)
-        if mail is None or self._draining.is_set():
+        if mail is None or self._life.draining.is_set():
             return
         claimed = mailbox.claimed(self._who, mail.told, now)
         won = await self._means.store.replace(self._uri, claimed.to_json(), etag=etag) is not None
@@ -167,9 +155,7 @@ class Mailer:
 
     async def _rest(self, seconds: float) -> None:
         """Draining ends it, except while something is owed."""
-        if self._draining.is_set():
+        if self._life.draining.is_set():
             await self._means.clock.sleep(seconds if self._owed is not None else 0.0)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._draining.wait()
+        else:
+            await self._life.rest(seconds)

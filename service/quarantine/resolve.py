@@ -17,16 +17,14 @@ Of a round whose sending died, the portions that were written down are announced
 of these workers may look at once: what one has done the others find done, or do once more in the same words.
 """
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from service.core.clock import LETTING_GO_SECONDS, Deadline
+from service.core.clock import Deadline
 from service.core.errors import RejectedError, SetupError, TransientError
 from service.core.events import ResolveFailed, RoundLooked
 from service.core.marks import LandedMarks
@@ -38,6 +36,7 @@ from service.quarantine.reprocess.restate import Restater, Restating
 from service.quarantine.reprocess.rounds import Awaited, Round, Rounds, SentItem, Stage
 from service.quarantine.reprocess.standing import mark_standings
 from service.quarantine.reprocess.table import ErrorRow, read_table
+from service.quarantine.until_drained import UntilDrained
 
 MARKS = "marks/"
 """Where land says what it landed of a round, in the errors zone."""
@@ -94,31 +93,19 @@ class Resolve:
         self._restater = Restater(self._errors, load_queue, means)
         self._watched: dict[str, _Watched] = {}
         self._over: dict[str, datetime] = {}
-        self._draining = asyncio.Event()
-        self._life: asyncio.Timeout | None = None
+        self._life = UntilDrained()
 
     def drain(self, deadline: Deadline) -> None:
         """Begin no look any more; the running one may end by then."""
-        self._draining.set()
-        if self._life is not None:
-            seconds = max(0.0, deadline.remaining_seconds() - LETTING_GO_SECONDS)
-            self._life.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._life.drain(deadline)
 
     async def run(self) -> None:
         """Look, rest, until drained."""
-        life = self._life = asyncio.timeout(None)
-        try:
-            async with life:
-                await self._work()
-        except TimeoutError:
-            if not life.expired():
-                raise
-        finally:
-            self._life = None
+        await self._life.run(self._work)
 
     async def _work(self) -> None:
         failures = 0
-        while not self._draining.is_set():
+        while not self._life.draining.is_set():
             try:
                 await self.look()
                 failures, wait = 0, LOOK_SECONDS
@@ -127,15 +114,13 @@ class Resolve:
                 wait = self._backoff.seconds(failures)
                 kind: Literal["transient", "setup"] = "setup" if isinstance(down, SetupError) else "transient"
                 self._told(ResolveFailed(kind, str(down), wait))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._draining.wait()
+            await self._life.rest(wait)
 
     async def look(self) -> None:
         """Look at every round whose turn it is."""
         now = self._means.clock.now()
         for seen in await self._rounds.seen():
-            if self._over.get(seen.round_id) == seen.stored_at or self._draining.is_set():
+            if self._over.get(seen.round_id) == seen.stored_at or self._life.draining.is_set():
                 continue
             watched = self._watched.setdefault(seen.round_id, _Watched())
             if self._means.clock.monotonic() < watched.due:
