@@ -60,6 +60,7 @@ lock: $(VENV)/dev.stamp
 	$(BIN)/$(LOCK) pyproject.toml -o requirements/service.txt
 	$(BIN)/$(LOCK) pyproject.toml requirements/build.in --extra local -c requirements/service.txt -o requirements/local.txt
 	$(BIN)/$(LOCK) pyproject.toml requirements/build.in --extra local --extra test --extra check -c requirements/local.txt -o requirements/dev.txt
+	$(BIN)/$(LOCK) requirements/build.in -c requirements/local.txt -o requirements/build.txt
 	$(BIN)/$(LOCK) requirements/stack.in -o requirements/stack.txt
 
 clean:

@@ -25,24 +25,27 @@ def end(work: Callable[[], Coroutine[Any, Any, int]], *, stopped: Callable[[], s
     try:
         code = asyncio.run(work())
     except* TransientError as down:
-        _complain(down)
+        complain(down)
         typer.echo(stopped(), err=True)
     except* (SetupError, RejectedError) as wrong:
-        _complain(wrong)
+        complain(wrong)
     except* KeyboardInterrupt:
         typer.echo(stopped(), err=True)
         code = EXIT_INTERRUPTED
     raise typer.Exit(code)
 
 
-def _complain(wrong: BaseExceptionGroup[Exception]) -> None:
-    for one in _leaves(wrong):
+def complain(wrong: BaseExceptionGroup[Exception]) -> int:
+    """A line for each thing that is to be set right; returns the exit code."""
+    for one in leaves(wrong):
         typer.echo(f"acequia: {one}", err=True)
+    return EXIT_SETUP
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    """What went wrong, without the groups around it."""
     for one in group.exceptions:
         if isinstance(one, BaseExceptionGroup):
-            yield from _leaves(one)
+            yield from leaves(one)
         else:
             yield one
