@@ -22,7 +22,6 @@ from service.core.errors import AbsentError, SetupError, TransientError
 from service.core.events import Event, ServiceStarted, ServiceStopped, WorkFailed
 from service.core.ports import Emit, Means, Notifier, Queue, Warehouse
 from service.core.retry import Down, persist
-from service.core.zones import Zone
 from service.intake.reach import Check, Reach
 from service.intake.shield import Shield
 from service.load.migrate import Migration, Step
@@ -136,8 +135,8 @@ def _reach(parts: Parts) -> Reach:
     settings, means = parts.settings, parts.means
 
     async def store() -> None:
-        for zone in (settings.raw_zone, settings.refined_zone, settings.errors_zone):
-            await means.store.describe(Zone.parse("", zone).uri("_reach"))
+        for zone in parts.zones():
+            await means.store.describe(zone.uri("_reach"))
 
     async def warehouse() -> None:
         async with parts.warehouse.transaction():

@@ -1,8 +1,9 @@
-"""`acequia local` and `acequia redshift`: the whole thing on one machine, for people and for tests.
+"""`acequia local`, `send` and `redshift`: the whole thing on one machine, for people and for tests.
 
 They need what the extra `local` installs; the container's image has none of it, and these verbs neither.
 """
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +12,15 @@ import typer
 from rich.console import Console
 
 from service.commands.ending import complain
-from service.core.errors import SetupError
+from service.core.errors import SetupError, TransientError
 from service.local.emulator import EmulatorMissingError
 from service.local.postgres import PostgresMissingError
 from service.local.processes import ChildFailedError
+from service.local.provision import RECORDS
 from service.local.redshift.alone import redshift_alone
 from service.local.redshift.server import Isolation
 from service.local.run import SAMPLE_DATASET, Options, run_local, with_termination
+from service.local.send import send_file
 from service.settings import FLOW, PROJECT
 
 REPORT_COLUMNS = 120
@@ -25,8 +28,9 @@ REPORT_COLUMNS = 120
 
 
 def add_to(commands: typer.Typer) -> None:
-    """Add both verbs."""
+    """Add the verbs."""
     commands.command()(local)
+    commands.command()(send)
     commands.command()(redshift)
 
 
@@ -62,6 +66,25 @@ def local(  # noqa: PLR0913 (a command's options)
         console = Console(highlight=False, width=None if sys.stdout.isatty() else REPORT_COLUMNS)
         code = with_termination(lambda: run_local(options, console))
     except* (SetupError, ChildFailedError, EmulatorMissingError, PostgresMissingError, OSError) as wrong:
+        code = complain(wrong)
+    raise typer.Exit(code)
+
+
+def send(
+    *,
+    file: Annotated[
+        Path | None, typer.Argument(help="NDJSON, plain or gzip; else sample events.", exists=True, dir_okay=False)
+    ] = None,
+    endpoint: Annotated[str, typer.Option(envvar="AWS_ENDPOINT_URL", help="Where the local stack's AWS answers.")],
+    dataset: Annotated[str, typer.Option(help="The dataset that the records belong to.")] = SAMPLE_DATASET,
+    records_per_message: Annotated[int, typer.Option(min=1, max=10_000, help="Records in one SQS message.")] = 50,
+) -> None:
+    """Send a file's records to a local stack that runs (acequia local --stay, or compose.yaml)."""
+    code = 0
+    try:
+        sending = send_file(file, endpoint=endpoint, dataset=dataset, records_per_message=records_per_message)
+        typer.echo(f"{asyncio.run(sending):,} records sent to {RECORDS}")
+    except* (SetupError, TransientError) as wrong:
         code = complain(wrong)
     raise typer.Exit(code)
 

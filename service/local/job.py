@@ -1,10 +1,9 @@
 """One run of the main job against a worker that runs: feed it, watch it, ask the warehouse."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -22,13 +21,11 @@ from service.local.letters import quarantined_by_code, rejected_by_code
 from service.local.processes import Child
 from service.local.provision import LOAD, RECORDS, REFINE, open_aws
 from service.local.questions import questions
-from service.local.samples.onboarding import SPAN_DAYS, onboarding_samples
+from service.local.samples.onboarding import sample_lines
 from service.local.show import Bars, Sum, show_answer, take_sum
 from service.local.stack import Stack
 from service.local.watch import Counts, scrape
 
-SAMPLE_RECORDS = 20_000
-SAMPLE_SEED = 7
 QUARANTINE_SECONDS_MAX = 60
 """Until the last dead letter is a row of the errors table."""
 LOOK_SECONDS = 0.2
@@ -120,7 +117,7 @@ class Job:
 
     async def _feed(self) -> None:
         work = self._work
-        lines = read_lines(work.input) if work.input is not None else _sample_lines()
+        lines = read_lines(work.input) if work.input is not None else sample_lines()
         source = messages(lines, dataset=work.dataset.name, records_per_message=work.records_per_message)
         await feed(self._queue, source, room=self._room, sent=self._sent)
         self._all_sent = True
@@ -176,8 +173,3 @@ class Job:
             "refined": counts.refined + rejected,
             "loaded": counts.loaded + rejected,
         }
-
-
-def _sample_lines() -> Iterable[bytes]:
-    start = datetime.now(UTC) - timedelta(days=SPAN_DAYS)
-    return (one.text.encode() for one in onboarding_samples(count=SAMPLE_RECORDS, seed=SAMPLE_SEED, start=start))

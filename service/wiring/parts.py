@@ -31,6 +31,14 @@ NEEDED: dict[LayerName, tuple[str, ...]] = {
 }
 """The settings that name the queues which a layer touches."""
 
+ZONES: dict[LayerName, tuple[str, ...]] = {
+    "land": ("raw", "errors"),
+    "refine": ("raw", "refined", "errors"),
+    "load": ("refined", "errors"),
+    "quarantine": ("raw", "errors"),
+}
+"""The zones that a layer touches, and that its role must therefore reach. Large letters lie in the errors zone."""
+
 DEAD: dict[Literal["land", "refine", "load"], str] = {
     "land": "records_dead_queue",
     "refine": "refine_dead_queue",
@@ -63,6 +71,10 @@ class Parts:
     def zone(self, name: str) -> Zone:
         """The raw, the refined or the errors zone."""
         return Zone.parse(name, getattr(self.settings, f"{name}_zone"))
+
+    def zones(self) -> list[Zone]:
+        """Those that the configured layers touch."""
+        return [self.zone(name) for name in dict.fromkeys(name for one in self.settings.layers for name in ZONES[one])]
 
     def letters(self, field_name: str) -> DeadLetters:
         """The way to the dead-letter queue that this setting names."""

@@ -4,7 +4,7 @@ import heapq
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from service.local.samples.events import Onboardings, written
@@ -12,6 +12,9 @@ from service.local.samples.poison import POISONS
 
 SPAN_DAYS = 28
 """All good events happen within so many days after the start, however many there are."""
+
+SAMPLE_RECORDS = 20_000
+SAMPLE_SEED = 7
 
 _DUPLICATES = 0.01
 _POISON = 0.005
@@ -40,6 +43,12 @@ def onboarding_samples(*, count: int, seed: int, start: datetime) -> Iterator[Sa
     if start.tzinfo is None:
         raise ValueError("start needs a time zone, otherwise the samples would depend on the machine's")
     return _Sender(random.Random(seed)).records(count, start)
+
+
+def sample_lines() -> Iterator[bytes]:
+    """The sample that is sent where no file is given; its last event times are of now."""
+    start = datetime.now(UTC) - timedelta(days=SPAN_DAYS)
+    return (one.text.encode() for one in onboarding_samples(count=SAMPLE_RECORDS, seed=SAMPLE_SEED, start=start))
 
 
 class _Sender:
