@@ -21,7 +21,7 @@ COPY pyproject.toml README.md ./
 COPY service service
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/build/bin/pip --python /opt/venv/bin/python install --no-deps --target /opt/acequia /dist/*.whl \
- && PYTHONPATH=/opt/acequia /opt/venv/bin/python -c "import service.__main__"
+ && PYTHONPATH=/opt/acequia /opt/venv/bin/python -c "import service.cli"
 
 FROM ${BASE}
 # Nothing that installs software is left; the paths are those of Python's own images and of Debian's Python.

@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -25,9 +25,11 @@ from service.core.retry import Down, persist
 from service.intake.reach import Check, Reach
 from service.intake.shield import Shield
 from service.load.migrate import Migration, Step
+from service.load.roles import Roles
 from service.quarantine.reprocess.tools import Tools as ReprocessTools
 from service.runtime import EXIT_DRAINED, PooledFanOut, PooledThreads, Signals, Worker, supervise
 from service.settings import LAYERS, PREFIX, Settings, ecs_agent_uri
+from service.telemetry.emf import Embedded, reporting
 from service.telemetry.health import Health
 from service.telemetry.logs import Log
 from service.telemetry.metrics import Metrics
@@ -56,6 +58,7 @@ async def run(settings: Settings, log: Log) -> int:
         async with AsyncExitStack() as stack:
             serving = serve(settings.http_host, settings.http_port, health=health, registry=metrics.registry)
             port = await stack.enter_async_context(serving)
+            await stack.enter_async_context(_reporting(settings, metrics, log))
             parts = await signals.unless_stopped(_parts(settings, datasets, stack, emit, _reach_queues))
             code = EXIT_DRAINED
             if parts is not None:
@@ -70,6 +73,16 @@ async def run(settings: Settings, log: Log) -> int:
                 )
     emit(ServiceStopped(code))
     return code
+
+
+def _reporting(settings: Settings, metrics: Metrics, log: Log) -> AbstractAsyncContextManager[None]:
+    """Lines of metrics in the log, where the settings ask for them."""
+    if settings.metrics != "emf":
+        return nullcontext()
+    clock = SystemClock()
+    environment = settings.environment or ""
+    written = Embedded(metrics.registry, log.metrics, layers=settings.layers, environment=environment, clock=clock)
+    return reporting(written, clock)
 
 
 @asynccontextmanager
@@ -155,6 +168,14 @@ async def migrate(settings: Settings, *, dry_run: bool) -> list[Step]:
         migration = Migration(settings.sql_directory, datasets, warehouse)
         now = SystemClock().now()
         return await (migration.plan(now) if dry_run else migration.run(now))
+
+
+async def give_roles(settings: Settings, *, dry_run: bool) -> list[Step]:
+    """Make the warehouse's roles and give them their rights, or only tell what that would take."""
+    async with _warehouse(settings) as warehouse:
+        database, copy_role = settings.warehouse_database, settings.copy_role_arn
+        roles = Roles(settings.sql_directory, warehouse, database=database, copy_role=copy_role)
+        return await (roles.plan() if dry_run else roles.run())
 
 
 @asynccontextmanager

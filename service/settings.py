@@ -177,6 +177,8 @@ class Settings(BaseSettings):
     http_host: str = "0.0.0.0"  # noqa: S104 (in a container, probes come from outside)
     http_port: Annotated[int, Field(ge=0, le=65_535)] = 9_100
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics: Literal["prometheus", "emf"] = "prometheus"
+    environment: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None
 
     @model_validator(mode="after")
     def _places(self) -> "Settings":

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -29,10 +30,21 @@ def end(work: Callable[[], Coroutine[Any, Any, int]], *, stopped: Callable[[], s
         typer.echo(stopped(), err=True)
     except* (SetupError, RejectedError) as wrong:
         complain(wrong)
-    except* KeyboardInterrupt:
+    except* (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo(stopped(), err=True)
         code = EXIT_INTERRUPTED
     raise typer.Exit(code)
+
+
+def confirmed(question: str) -> bool:
+    """Ask at the terminal. Ctrl-C ends the command there, too: the loop's own handler would wait for the answer."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def complain(wrong: BaseExceptionGroup[Exception]) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.commands.ending import Opening, end
+from service.commands.ending import Opening, confirmed, end
 from service.commands.report import console, plan_lines, plan_table
 from service.core.clock import SystemClock
 from service.core.errors import SetupError
@@ -76,7 +76,7 @@ def _agreed(plan: Plan, dataset: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise SetupError("nobody is there to be asked: say --yes")
-    return typer.confirm(f"Refine {plan.files:,} raw files of {dataset} again, in the place of {plan.rows:,} rows?")
+    return confirmed(f"Refine {plan.files:,} raw files of {dataset} again, in the place of {plan.rows:,} rows?")
 
 
 def _moment(written: str) -> datetime:

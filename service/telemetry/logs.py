@@ -1,8 +1,10 @@
 """Events → one JSON line each on stdout, through structlog. No payload, no key, no secret: events hold none."""
 
+import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -34,8 +36,9 @@ class Log:
     """Writes events, and the rare thing that is no event (a bug's traceback)."""
 
     def __init__(self, *, level: str, stream: TextIO | None = None) -> None:
+        self._printer = structlog.PrintLogger(stream if stream is not None else sys.stdout)
         self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(stream if stream is not None else sys.stdout),
+            self._printer,
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -49,6 +52,10 @@ class Log:
         """One line, named for the event in words with underscores."""
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
         self._logger.log(LEVELS.get(type(event), logging.INFO), name, **asdict(event))
+
+    def metrics(self, document: Mapping[str, Any]) -> None:
+        """One line at every level: metrics for CloudWatch are no message."""
+        self._printer.msg(json.dumps({"event": "metrics", **document}))
 
     def bug(self, error: BaseException) -> None:
         """An error that nobody foresaw, with its traceback."""

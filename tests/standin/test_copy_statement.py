@@ -27,7 +27,7 @@ def test_options_are_read_in_any_order() -> None:
     options = ("IAM_ROLE 'arn'", "FORMAT AS PARQUET", "MANIFEST", "SERIALIZETOJSON", "STATUPDATE OFF", "FILLRECORD")
     for order in itertools.permutations(options):
         assert read(f"COPY t FROM 's3://b/k' {' '.join(order)}") == CopyStatement(
-            table="t", columns=(), manifest="s3://b/k", serialize_to_json=True, fill_record=True
+            table="t", columns=(), manifest="s3://b/k", iam_role="arn", serialize_to_json=True, fill_record=True
         )
 
 
@@ -37,11 +37,12 @@ def test_every_way_to_say_parquet(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "credentials",
-    ["IAM_ROLE default", "IAM_ROLE 'SESSION'", "CREDENTIALS 'x'", "ACCESS_KEY_ID 'a' SECRET_ACCESS_KEY 'b'"],
-)
-def test_every_way_to_give_credentials(credentials: str) -> None:
-    assert read(f"COPY t FROM 's3://b/k' {credentials} PARQUET MANIFEST").table == "t"
+    ("credentials", "iam_role"),
+    [("IAM_ROLE default", "default"), ("IAM_ROLE 'SESSION'", "SESSION"), ("CREDENTIALS 'aws_iam_role=arn'", "arn"),
+     ("CREDENTIALS 'x'", ""), ("ACCESS_KEY_ID 'a' SECRET_ACCESS_KEY 'b'", "")],
+)  # fmt: skip
+def test_every_way_to_give_credentials(credentials: str, iam_role: str) -> None:
+    assert read(f"COPY t FROM 's3://b/k' {credentials} PARQUET MANIFEST").iam_role == iam_role
 
 
 def test_names_keep_their_quotes_and_quoted_ones_lose_their_capitals() -> None:

@@ -95,6 +95,8 @@ def test_a_missing_setting_says_what_it_is_for(
         ("DRAIN_SECONDS_MAX", "0", "holds '0': input should be greater than 0"),
         ("WAREHOUSE_TLS", "maybe", "holds 'maybe': input should be 'verify' or 'off'"),
         ("LOG_LEVEL", "INFO", "holds 'INFO': input should be 'debug', 'info', 'warning' or 'error'"),
+        ("METRICS", "statsd", "holds 'statsd': input should be 'prometheus' or 'emf'"),
+        ("ENVIRONMENT", "prod eu", "holds 'prod eu': string should match pattern"),
         ("LAYERS", "land,lod", "holds 'lod': input should be 'land', 'refine', 'load' or 'quarantine'"),
         ("RAW_ZONE", "lake/raw", "holds 'lake/raw': a zone is written s3://bucket/prefix"),
         ("REFINED_ZONE", "https://x/y", "holds 'https://x/y': a zone is written s3://bucket/prefix"),

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service.__main__ import LOCAL_EXTRA
+from service.cli import LOCAL_EXTRA
 
 PROJECT = Path(__file__).resolve().parents[2]
 TOLD = """
 import sys
 sys.modules.update(dict.fromkeys({missing}))
-from service.__main__ import commands
+from service.cli import commands
 print(*(c.name or c.callback.__name__ for c in commands.registered_commands))
 print(*(m for m in sys.modules if m.startswith("service.local")))
 """

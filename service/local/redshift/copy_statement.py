@@ -31,6 +31,7 @@ class CopyStatement:
     table: str
     columns: tuple[str, ...]
     manifest: str
+    iam_role: str = ""
     serialize_to_json: bool = False
     fill_record: bool = False
     accept_invalid_characters: bool = False
@@ -57,6 +58,7 @@ def read_copy(statement: Statement) -> CopyStatement:
         table=table,
         columns=columns,
         manifest=source,
+        iam_role=reader.iam_role,
         serialize_to_json="SERIALIZETOJSON" in options,
         fill_record="FILLRECORD" in options,
         accept_invalid_characters="ACCEPTINVCHARS" in options,

@@ -12,6 +12,8 @@ class Kind(Enum):
     QUERY = auto()
     TABLE = auto()
     RIGHTS = auto()
+    GRANT = auto()
+    EXTERNAL = auto()
     TRANSACTION = auto()
     SETTING = auto()
     LOCK = auto()
@@ -23,7 +25,7 @@ class Kind(Enum):
     ANALYZE = auto()
 
 
-TAKEN_OVER = frozenset({Kind.COPY, Kind.UNLOAD, Kind.TRUNCATE, Kind.VACUUM, Kind.ANALYZE})
+TAKEN_OVER = frozenset({Kind.COPY, Kind.UNLOAD, Kind.TRUNCATE, Kind.VACUUM, Kind.ANALYZE, Kind.GRANT, Kind.EXTERNAL})
 """What the stand-in does itself, step by step, and only when it comes as a simple query."""
 
 _FIRST_WORDS = {
@@ -49,15 +51,15 @@ _FIRST_WORDS = {
     "SET": Kind.SETTING,
     "RESET": Kind.SETTING,
     "SHOW": Kind.SETTING,
-    "GRANT": Kind.RIGHTS,
-    "REVOKE": Kind.RIGHTS,
+    "GRANT": Kind.GRANT,
+    "REVOKE": Kind.GRANT,
 }
 _OBJECTS = {
     "CREATE": {"TABLE": Kind.TABLE, "VIEW": Kind.QUERY, "SCHEMA": Kind.RIGHTS},
-    "ALTER": {"TABLE": Kind.TABLE, "DEFAULT": Kind.RIGHTS, "SCHEMA": Kind.RIGHTS},
+    "ALTER": {"TABLE": Kind.TABLE, "DEFAULT": Kind.GRANT, "SCHEMA": Kind.RIGHTS},
     "DROP": {"TABLE": Kind.RIGHTS, "VIEW": Kind.RIGHTS, "SCHEMA": Kind.RIGHTS},
 }
-_PEOPLE = frozenset({"USER", "GROUP", "ROLE"})
+_PEOPLE = {"USER": Kind.RIGHTS, "GROUP": Kind.RIGHTS, "ROLE": Kind.GRANT}
 _NO_SUCH_COMMANDS = frozenset({"SAVEPOINT", "RELEASE", "LISTEN", "NOTIFY", "UNLISTEN"})
 _NO_SUCH_SYNTAX = frozenset({"DISCARD", "DO"})
 _SHOWN_COMMAND_CHARACTERS_MAX = 200
@@ -89,7 +91,9 @@ def _definition(statement: Statement, first: str) -> Kind:
     if at > 1 and what != "TABLE":
         raise syntax_error(statement.shown(at))
     if what in _PEOPLE:
-        return Kind.RIGHTS
+        return _PEOPLE[what]
+    if (first, what) == ("CREATE", "EXTERNAL") and statement.word(at + 1) in {"SCHEMA", "TABLE"}:
+        return Kind.EXTERNAL
     if what in _OBJECTS[first]:
         return _OBJECTS[first][what]
     if "INDEX" in statement.words(1, 2):

@@ -8,6 +8,7 @@ from service.local.redshift.refusals import RefusedError, syntax_error
 from service.local.redshift.statements import Statement
 
 _NAME = re.compile(r"[A-Za-z_\u0080-\uffff][\w$]*")
+_BY_ROLE = "aws_iam_role="
 _SECRETS = frozenset({"CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"})
 
 
@@ -17,10 +18,17 @@ class Reader:
     def __init__(self, statement: Statement, *, start: int = 1) -> None:
         self._statement = statement
         self._at = start
+        self.iam_role = ""
+        """What IAM_ROLE named, `default` for that word; empty for other credentials."""
 
     @property
     def word(self) -> str:
         return self._statement.word(self._at)
+
+    @property
+    def before(self) -> str:
+        """The word that was taken last."""
+        return self._statement.word(self._at - 1)
 
     @property
     def ended(self) -> bool:
@@ -88,13 +96,14 @@ class Reader:
         return tuple(found)
 
     def take_authorization(self) -> bool:
-        """IAM_ROLE or other credentials, which nobody checks here."""
+        """IAM_ROLE or other credentials. Nobody checks here what they open."""
         if self.take("IAM_ROLE"):
-            if not self.take("DEFAULT"):
-                self.take_literal()
+            self.iam_role = "default" if self.take("DEFAULT") else self.take_literal()
             return True
         if not self.take(*_SECRETS):
             return False
         self.take("AS")
-        self.take_literal()
+        given = self.take_literal()
+        if given.startswith(_BY_ROLE):
+            self.iam_role = given.removeprefix(_BY_ROLE)
         return True

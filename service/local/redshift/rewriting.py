@@ -14,7 +14,7 @@ from service.local.redshift.merge import merge_text
 from service.local.redshift.navigation import navigation_edits
 from service.local.redshift.outer_joins import outer_join_edits
 from service.local.redshift.refusals import NOT_SUPPORTED, OWN_LIMIT, RefusedError, not_supported
-from service.local.redshift.rights import rights_edits
+from service.local.redshift.rights import check_rights
 from service.local.redshift.scope import scope_of, tree_of
 from service.local.redshift.sessions import check_lock, setting_text, transaction_text
 from service.local.redshift.statements import Edit, Statement, statements
@@ -46,7 +46,8 @@ def rewritten(statement: Statement) -> str:
             check_lock(statement)
             return statement.text(0, len(statement))
         case Kind.RIGHTS:
-            return statement.edited(rights_edits(statement))
+            check_rights(statement)
+            return statement.text(0, len(statement))
         case Kind.MERGE:
             return _merge(statement)
     edits = list(table_edits(statement)) if kind is Kind.TABLE else []

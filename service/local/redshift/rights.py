@@ -1,16 +1,15 @@
 """Users, groups, roles and grants, and the plain statements about schemas, views and tables."""
 
 import re
-from collections.abc import Iterator
 
 from service.local.redshift.refusals import OWN_LIMIT, RefusedError, not_supported, syntax_error
-from service.local.redshift.statements import Edit, Statement
+from service.local.redshift.statements import Statement
 
 _USER_OPTIONS = frozenset(
     {"WITH", "PASSWORD", "IN", "GROUP", "CONNECTION", "LIMIT", "VALID", "UNTIL", "UNLIMITED", ","}
 )
 _REFUSED_WORDS = frozenset(
-    {"ASSUMEROLE", "EXTERNAL", "DATASHARE", "FUNCTION", "FUNCTIONS", "PROCEDURE", "LANGUAGE", "MODEL", "ADMIN",
+    {"EXTERNAL", "DATASHARE", "FUNCTION", "FUNCTIONS", "PROCEDURE", "LANGUAGE", "MODEL", "ADMIN",
      "SUPERUSER", "CREATEROLE", "CREATEDB", "CREATEUSER", "DISABLE", "SYSLOG", "SESSION", "QUOTA", "EXTERNALID",
      "MASKING", "RLS", "IGNORE", "SEQUENCE", "SEQUENCES", "PARAMETER", "TABLESPACE", "GRANTED", "AUTHORIZATION"}
 )  # fmt: skip
@@ -23,31 +22,36 @@ _RULES = "8 to 64 characters, upper and lower case letters and a digit, and no '
 _OWN_ROLES = ("standin", "pg_")
 
 
-def rights_edits(statement: Statement) -> Iterator[Edit]:
-    """Raises RefusedError for a form that is not supported."""
-    _check_words(statement)
+def check_rights(statement: Statement) -> None:
+    """Raises RefusedError for a form that is not supported. Grants and roles have a grammar of their own."""
+    check_words(statement)
     match statement.words(0, 2):
         case (("CREATE" | "ALTER"), "USER"):
             _check_user(statement)
-        case "CREATE", "ROLE" | "SCHEMA":
+        case "CREATE", "SCHEMA":
             name = 5 if statement.words(2, 3) == ("IF", "NOT", "EXISTS") else 2
             if len(statement) != name + 1:
                 raise syntax_error(statement.shown(name + 1))
-        case "ALTER", "ROLE" | "SCHEMA":
+        case "ALTER", "SCHEMA":
             if statement.words(3, 2) not in {("RENAME", "TO"), ("OWNER", "TO")}:
                 raise syntax_error(statement.shown(3))
-        case ("GRANT" | "REVOKE", _) | ("ALTER", "DEFAULT"):
-            yield from _role_words(statement)
 
 
-def _check_words(statement: Statement) -> None:
+def check_words(statement: Statement) -> None:
+    """Raises RefusedError for a word of what is not supported, and for names that are the stand-in's own."""
+    check_own_names(statement)
     for at in range(1, len(statement)):
-        if statement.word(at) in _REFUSED_WORDS:
+        if statement.word(at) in _REFUSED_WORDS and statement.word(1) != "ASSUMEROLE":
             raise not_supported(f"{OWN_LIMIT} {statement.word(at)} is not supported here.")
-        if statement.name(at).startswith(_OWN_ROLES):
-            raise not_supported(f"{OWN_LIMIT} The name {statement.name(at)} belongs to the stand-in.")
         if statement.word(at) == "(" and statement.word(0) not in {"GRANT", "REVOKE"}:
             raise syntax_error("(")
+
+
+def check_own_names(statement: Statement) -> None:
+    """Raises RefusedError."""
+    for at in range(1, len(statement)):
+        if statement.name(at).startswith(_OWN_ROLES):
+            raise not_supported(f"{OWN_LIMIT} The name {statement.name(at)} belongs to the stand-in.")
 
 
 def _check_user(statement: Statement) -> None:
@@ -70,12 +74,3 @@ def _check_password(statement: Statement) -> None:
             raise not_supported(f"{OWN_LIMIT} A password is taken in clear text or as an MD5 hash.")
         if not _CLEAR_TEXT.fullmatch(password) or not all(re.search(kind, password) for kind in _HOLDS):
             raise RefusedError(_NOT_TAKEN, f"{OWN_LIMIT} A password needs {_RULES}")
-
-
-def _role_words(statement: Statement) -> Iterator[Edit]:
-    """PostgreSQL grants a role without the word ROLE, and knows no other roles than roles."""
-    if "ON" not in statement.words(0, len(statement)) and statement.word(1) != "ROLE":
-        raise not_supported(f"{OWN_LIMIT} A role is granted and revoked with the word ROLE before its name.")
-    for at in range(1, len(statement)):
-        if statement.word(at) == "ROLE" and statement.word(at - 1) != "FOR":
-            yield statement.blanked(at, at + 1)

@@ -35,6 +35,7 @@ _CATALOGUE = (
     "loads.sql",
     "transactions.sql",
     "table_info.sql",
+    "rights.sql",
 )
 
 

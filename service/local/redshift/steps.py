@@ -1,12 +1,16 @@
-"""The statements that the stand-in runs itself: COPY, UNLOAD, TRUNCATE, VACUUM, ANALYZE and some ALTER TABLE."""
+"""The statements that the stand-in runs itself: COPY, UNLOAD, TRUNCATE, VACUUM, ANALYZE, grants, some ALTER TABLE."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeAlias
 
 from service.local.redshift import wire
 from service.local.redshift.backend import Backend, BackendFailedError
 from service.local.redshift.copy_run import Loader
 from service.local.redshift.copy_statement import CopyStatement, read_copy
+from service.local.redshift.external import read_external
+from service.local.redshift.grantees import Rights, literal
+from service.local.redshift.grants import read_rights
 from service.local.redshift.kinds import Kind, kind_of
 from service.local.redshift.maintenance import (
     Alone,
@@ -23,7 +27,8 @@ from service.local.redshift.unload_run import Unloader
 from service.local.redshift.unload_statement import UnloadStatement, read_unload
 from service.local.redshift.wire import Message
 
-Step: TypeAlias = str | CopyStatement | UnloadStatement | Truncate | Maintain | Alone
+Own: TypeAlias = CopyStatement | UnloadStatement | Truncate | Maintain | Alone | Rights
+Step: TypeAlias = str | Own
 
 _COUNT_SETTING = "redshift.last_copy_count"
 _ID_SETTING = "redshift.last_copy_id"
@@ -43,16 +48,21 @@ def planned(found: list[Statement]) -> list[Step]:
     return steps
 
 
+_READERS: dict[Kind, Callable[[Statement], Own]] = {
+    Kind.COPY: read_copy,
+    Kind.UNLOAD: read_unload,
+    Kind.TRUNCATE: read_truncate,
+    Kind.VACUUM: read_maintain,
+    Kind.ANALYZE: read_maintain,
+    Kind.GRANT: read_rights,
+    Kind.EXTERNAL: read_external,
+}
+
+
 def _step(statement: Statement) -> Step:
-    match kind_of(statement):
-        case Kind.COPY:
-            return read_copy(statement)
-        case Kind.UNLOAD:
-            return read_unload(statement)
-        case Kind.TRUNCATE:
-            return read_truncate(statement)
-        case Kind.VACUUM | Kind.ANALYZE:
-            return read_maintain(statement)
+    read = _READERS.get(kind_of(statement))
+    if read is not None:
+        return read(statement)
     alone = _alone(statement)
     return Alone(alone, statement) if alone else rewritten(statement)
 
@@ -103,9 +113,7 @@ class Steps:
         await self._fail(error, step, own_transaction=own_transaction)
         return False
 
-    async def _taken(
-        self, step: CopyStatement | UnloadStatement | Truncate | Maintain | Alone, *, own_transaction: bool
-    ) -> bool:
+    async def _taken(self, step: Own, *, own_transaction: bool) -> bool:
         match step:
             case Alone():
                 if not own_transaction:
@@ -115,6 +123,8 @@ class Steps:
                 return await self._truncate(step)
             case Maintain():
                 await self._maintain(step, own_transaction=own_transaction)
+            case Rights():
+                return await self._change_rights(step, own_transaction=own_transaction)
             case _:
                 await self._moved(step, own_transaction=own_transaction)
         return True
@@ -132,6 +142,9 @@ class Steps:
         """Run COPY or UNLOAD."""
         if own_transaction:
             await self._backend.query("BEGIN")
+        if step.iam_role:
+            command = "COPY" if isinstance(step, CopyStatement) else "UNLOAD"
+            await self._backend.query(f"SELECT redshift.check_assumerole({literal(step.iam_role)}, '{command}')")
         if isinstance(step, CopyStatement):
             run = await self._loader.begun(step, user=self._user, session=self._backend.process)
             rows = await self._loader.load(step, self._backend, run)
@@ -146,6 +159,26 @@ class Steps:
         if own_transaction:
             await self._backend.query("COMMIT")
         self._writer.write(wire.notice("INFO", text).raw + wire.command_complete(tag).raw)
+
+    async def _change_rights(self, step: Rights, *, own_transaction: bool) -> bool:
+        """Ask first, then change; both or neither."""
+        if step.alone and not own_transaction:
+            raise inside_transaction(step.alone)
+        if own_transaction:
+            await self._backend.query("BEGIN")
+        elif step.inside:
+            await self._backend.query(step.inside)
+        if step.before:
+            await self._backend.query(step.before)
+        if not step.text:
+            self._writer.write(wire.command_complete(step.tag).raw)
+        elif not await self._backend.relay_query(step.text):
+            if own_transaction:
+                await self._backend.query("ROLLBACK")
+            return False
+        if own_transaction:
+            await self._backend.query("COMMIT")
+        return True
 
     async def _truncate(self, step: Truncate) -> bool:
         """Empty the table and commit the transaction, whatever else it did."""

@@ -18,6 +18,7 @@ class UnloadStatement:
 
     query: str
     prefix: str
+    iam_role: str = ""
     partition_by: tuple[str, ...] = ()
     include: bool = False
     manifest: bool = False
@@ -46,6 +47,7 @@ def read_unload(statement: Statement) -> UnloadStatement:
     return UnloadStatement(
         query=_query(query, statement.string_bytes_max),
         prefix=prefix,
+        iam_role=reader.iam_role,
         partition_by=partition_by,
         include="INCLUDE" in options,
         manifest="MANIFEST" in options,

@@ -70,13 +70,16 @@ KNOWN_BUT_FORBIDDEN_TYPES = _words(
 """PostgreSQL 8.0 knew them; Redshift refuses them as the type of a column."""
 
 RELATIONS = _words(
-    "pg_attrdef pg_attribute pg_class pg_collation pg_constraint pg_database pg_depend pg_description pg_group "
-    "pg_index pg_inherits pg_language pg_namespace pg_proc pg_rewrite pg_rules pg_table_def pg_tables pg_tablespace "
-    "pg_trigger pg_type pg_user pg_views"
+    "pg_attrdef pg_attribute pg_class pg_collation pg_constraint pg_database pg_default_acl pg_depend pg_description "
+    "pg_group pg_index pg_inherits pg_language pg_namespace pg_proc pg_rewrite pg_rules pg_table_def pg_tables "
+    "pg_tablespace pg_trigger pg_type pg_user pg_views"
 )
 """Relations of the catalogue that may be read. Of information_schema all may."""
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-SYSTEM_VIEWS = _words("svv_table_info svv_transactions sys_load_detail sys_load_error_detail sys_load_history")
+SYSTEM_VIEWS = _words(
+    "svv_external_schemas svv_role_grants svv_roles svv_table_info svv_transactions svv_user_grants sys_load_detail "
+    "sys_load_error_detail sys_load_history"
+)
 SYSTEM_VIEW_PREFIXES = ("pg_", "svl_", "svv_", "svcs_", "stl_", "stv_", "stcs_", "sys_")
 
 SETTINGS = {

@@ -2,7 +2,9 @@
 
 import io
 import json
+import threading
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +65,43 @@ def test_a_bug_is_one_line_with_its_traceback() -> None:
     told = json.loads(line)
     assert (told["event"], told["level"]) == ("unexpected_error", "error")
     assert told["exception"].endswith("ZeroDivisionError: by nought")
+
+
+class _Pieces(io.StringIO):
+    """A file that notices when somebody writes between the pieces of another's line; writing lets other threads run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("wb", buffering=0)
+        self._writer: int | None = None
+        self.mixed = 0
+
+    def write(self, text: str) -> int:
+        me = threading.get_ident()
+        self.mixed += self._writer not in (None, me)
+        self._writer = None if text.endswith("\n") else me
+        self._file.write(text.encode())
+        return len(text)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def test_events_and_metrics_of_several_threads_are_whole_lines(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for _ in range(500):
+            if number % 2:
+                log.metrics({"number": number})
+            else:
+                log.record(MessagesReceived("land", number, 70, 1.5))
+
+    with _Pieces(tmp_path / "log") as stream:
+        log = Log(level="debug", stream=stream)
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert stream.mixed == 0
+    assert len([json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]) == 2_000
