@@ -1,5 +1,6 @@
 """What `acequia reprocess` prints."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.quarantine.reprocess.plan import Plan
+from service.quarantine.reprocess.rehearse import Inside
 from service.quarantine.reprocess.run import Done
 from service.quarantine.reprocess.show import Shown
 from service.quarantine.reprocess.table import Example, Group
@@ -54,16 +56,30 @@ def expected_lines(plan: Plan, *, attempts_max: int) -> Iterator[str]:
     else:
         failing = expected.failing.total()
         yield f"{len(plan.items):,} chosen: {expected.passing:,} would pass now, {failing:,} would fail again."
-        for (dataset, code, sentence), count in islice(expected.failing.most_common(), FAULTS_MAX):
-            yield f"  {count:,} {code} in {dataset or 'no dataset'}: {sentence}"
-        if len(expected.failing) > FAULTS_MAX:
-            yield f"  and {len(expected.failing) - FAULTS_MAX:,} other reasons"
+        yield from _reason_lines(expected.failing)
     if expected.unknown:
         yield f"  {expected.unknown:,} cannot be rehearsed: their originals are gone from the errors zone"
-    if expected.untold:
-        yield f"  {expected.untold:,} cannot be told beforehand: whole files, which only the layer itself can try"
+    for why, count in expected.untold.most_common():
+        yield f"  {count:,} cannot be told beforehand: {why}"
+    yield from _inside_lines(expected.inside)
     if plan.exhausted:
         yield f"{len(plan.exhausted):,} failed {_times(attempts_max)} or more: not sent without --parked."
+
+
+def _inside_lines(inside: Inside) -> Iterator[str]:
+    if not inside.files:
+        return
+    what = "1 whole file" if inside.files == 1 else f"{inside.files:,} whole files"
+    failing = inside.failing.total()
+    yield f"{what} would be refined: {inside.passing:,} records pass now, {failing:,} fail, each by itself."
+    yield from _reason_lines(inside.failing)
+
+
+def _reason_lines(failing: Counter[tuple[str, str, str]]) -> Iterator[str]:
+    for (dataset, code, sentence), count in islice(failing.most_common(), FAULTS_MAX):
+        yield f"  {count:,} {code} in {dataset or 'no dataset'}: {sentence}"
+    if len(failing) > FAULTS_MAX:
+        yield f"  and {len(failing) - FAULTS_MAX:,} other reasons"
 
 
 def done_lines(done: Done) -> Iterator[str]:
@@ -79,8 +95,10 @@ def done_lines(done: Done) -> Iterator[str]:
 
 
 def _where(example: Example) -> str:
-    if example.raw_file is not None:
+    if example.row_index is not None:
         return f"{example.raw_file} · message {example.row_index}, record {example.record_index}"
+    if example.raw_file is not None:
+        return f"{example.raw_file} as a whole, announced in message {example.message_id or 'of unknown id'}"
     return f"message {example.message_id or 'of unknown id'}"
 
 

@@ -1,8 +1,5 @@
 """`acequia reprocess`: what failed, by cause; examples of it; and back to where it can succeed."""
 
-import asyncio
-import signal
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -10,12 +7,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from service.commands.about_errors import hint, send_own, show_own
+from service.commands.asking import agreed, progress, stopping
 from service.commands.ending import end
 from service.commands.failures import done_lines, example_lines, expected_lines, groups_table
 from service.commands.report import console
 from service.core.errors import SetupError
+from service.core.errors_dataset import ERRORS
+from service.quarantine.reprocess.about_errors import group_of_state, known_states
 from service.quarantine.reprocess.plan import Plan, errors_of, group_of, plan
 from service.quarantine.reprocess.run import Run, already_loaded
 from service.quarantine.reprocess.show import shown
@@ -60,10 +60,13 @@ def _list(opening: Opening) -> Callable[..., None]:
                 choice = _choice(tools, since, until, layer=layer, dataset=dataset, code=code)
                 table = await errors_of(choice, tools.errors, tools.means)
                 groups = await tools.means.threads.run(table.groups, choice)
+                own = await known_states(choice, tools)
             _warn(table)
+            groups += [group_of_state(state) for state in own]
             console().print(
                 groups_table(groups) if groups else f"Nothing of that failed since {choice.since:%Y-%m-%d}."
             )
+            hint(own)
             return 0
 
         end(work, stopped=lambda: "acequia: stopped")
@@ -84,6 +87,8 @@ def _show(opening: Opening) -> Callable[..., None]:
         async def work() -> int:
             async with opening(Settings.from_environment()) as tools:
                 choice = _choice(tools, since, until)
+                if await show_own(replace(choice, fingerprint=fingerprint), tools):
+                    return 0
                 table = await errors_of(choice, tools.errors, tools.means)
                 group = await group_of(fingerprint, table, choice, tools.means)
                 few = await tools.means.threads.run(table.examples, fingerprint, examples)
@@ -120,12 +125,16 @@ def _run(opening: Opening) -> Callable[..., None]:
             async with opening(Settings.from_environment()) as tools:
                 choice = _choice(tools, since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
                 choice = replace(choice, limit=limit, parked=parked)
+                own = await known_states(choice, tools)
+                if dataset == ERRORS.name or (fingerprint is not None and own):
+                    return await send_own(choice, own, tools, rehearse=rehearse, yes=yes, rate=rate)
+                hint(own)
                 planned = await _planned(choice, tools)
                 _warn(planned)
                 typer.echo("\n".join(expected_lines(planned, attempts_max=tools.attempts_max)))
                 if rehearse or not (planned.items or planned.exhausted):
                     return 0
-                if not _agreed(planned, yes=yes):
+                if not agreed(planned, yes=yes):
                     return EXIT_PARTLY
                 return await _send(planned, tools, rate)
 
@@ -140,12 +149,12 @@ def _run(opening: Opening) -> Callable[..., None]:
 
 
 async def _planned(choice: Choice, tools: Tools) -> Plan:
-    with _progress("rehearsed") as progress:
-        bar = progress.add_task("", total=None)
+    with progress("rehearsed") as bars:
+        bar = bars.add_task("", total=None)
 
         def begun(total: int) -> Callable[[int], None]:
-            progress.update(bar, total=total)
-            return lambda more: progress.advance(bar, more)
+            bars.update(bar, total=total)
+            return lambda more: bars.advance(bar, more)
 
         return await plan(choice, tools, begun)
 
@@ -154,36 +163,16 @@ async def _send(planned: Plan, tools: Tools, rate: float) -> int:
     there = await already_loaded(planned, tools)
     if there:
         typer.echo(f"{there:,} of these records are in the warehouse already: they will not be there twice.")
-    stop = _stopping()
-    with _progress("sent back") as progress:
-        bar = progress.add_task("", total=len(planned.items))
-        run = Run(tools, rate=rate, stop=stop.is_set, told=lambda more: progress.advance(bar, more))
+    stop = stopping()
+    with progress("sent back") as bars:
+        bar = bars.add_task("", total=len(planned.items))
+        run = Run(tools, rate=rate, stop=stop.is_set, told=lambda more: bars.advance(bar, more))
         done = await run.run(planned)
     typer.echo("\n".join(done_lines(done)))
     if done.stopped:
         typer.echo("acequia: stopped; what was sent is written down. The same command sends the rest", err=True)
         return EXIT_INTERRUPTED
     return EXIT_PARTLY if done.refused else 0
-
-
-def _agreed(planned: Plan, *, yes: bool) -> bool:
-    if yes or not planned.forecast.hopeless:
-        return True
-    if not sys.stdin.isatty():
-        raise SetupError("most of these would fail again, and nobody is there to be asked: say --yes to send them")
-    return typer.confirm(f"Most would fail again. Send all {len(planned.items):,} all the same?")
-
-
-def _stopping() -> asyncio.Event:
-    """Set by the first Ctrl-C, so that what was sent is written down; the second one ends everything at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def first() -> None:
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    loop.add_signal_handler(signal.SIGINT, first)
-    return stop
 
 
 def _choice(tools: Tools, since: str | None, until: str | None, **wanted: str | None) -> Choice:
@@ -208,8 +197,3 @@ def _moment(option: str, written: str, of_day: time) -> datetime:
 def _warn(found: ErrorTable | Plan) -> None:
     for uri in found.unreadable:
         typer.echo(f"acequia: {uri} cannot be read as an error file and is left out", err=True)
-
-
-def _progress(what: str) -> Progress:
-    columns = (TextColumn(f"{what} {{task.description}}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console())

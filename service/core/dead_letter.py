@@ -14,6 +14,7 @@ from typing import Any
 from service.core.errors import CODES, Code, RejectedError
 from service.core.marks import Mark, origin_of
 from service.core.model import DATASET_ATTRIBUTE, Attribute, Message, Original, Outgoing
+from service.core.moments import first_of
 
 MARKER = "acequia_dead_letter"
 """The envelope's first field, by which refine knows a letter that somebody moved back to a records queue."""
@@ -33,7 +34,8 @@ Place = tuple[int, int]
 class DeadLetter:
     """`places` are (row of the raw file, index in that message); `original` is set for a message that failed whole.
 
-    `attempts` are tries across rounds of reprocessing, `round_id` is the round that this try belongs to.
+    `attempts` are tries across rounds of reprocessing, `round_id` is the round that this try belongs to, and
+    `first_failed_at` is when the first of them failed, where that is known and this is not the first.
     """
 
     layer: str
@@ -48,6 +50,7 @@ class DeadLetter:
     raw_file: str | None = None
     places: Sequence[Place] = ()
     round_id: str = ""
+    first_failed_at: datetime | None = None
 
     @property
     def error_id(self) -> str:
@@ -61,7 +64,6 @@ class DeadLetter:
 
         Its `dataset` attribute lets a console's redrive find the way back.
         """
-        moment = self.failed_at.isoformat()
         envelope: dict[str, Any] = {
             MARKER: VERSION,
             "error_id": self.error_id,
@@ -71,8 +73,8 @@ class DeadLetter:
             "sentence": self.sentence,
             "column": self.column,
             "definition": self.definition,
-            "first_failed_at": moment,
-            "last_failed_at": moment,
+            "first_failed_at": first_of(self.first_failed_at, self.failed_at).isoformat(),
+            "last_failed_at": self.failed_at.isoformat(),
             "attempts": self.attempts,
             "round_id": self.round_id,
         }
@@ -119,6 +121,7 @@ def rejected_message(layer: str, dataset: str, message: Message, wrong: Rejected
         attempts=1 if mark is None else mark.attempt + 1,
         original=message,
         round_id="" if mark is None else mark.round_id,
+        first_failed_at=None if mark is None else mark.first_failed_at,
     )
 
 

@@ -32,9 +32,9 @@ _COLUMNS = (
     ("sentence", "varchar(2048)", _REQUIRED),
     # The column, or the path in the record where no column maps it; NULL where the fault lies in no single field.
     ("field", "varchar(1024)", _OPTIONAL),
-    # The landed file that the record lies in; NULL where it was rejected before it had landed.
+    # The landed file that the record lies in, or that refine rejected whole; NULL where it had not landed, or is none.
     ("raw_file", "varchar(1024)", _OPTIONAL),
-    # The message's row in that file, from 0.
+    # The message's row in that file, from 0; NULL where no single record was rejected, but a message or a whole file.
     ("row_index", "bigint", _OPTIONAL),
     # The record's place in that message, from 0.
     ("record_index", "bigint", _OPTIONAL),

@@ -8,14 +8,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from service.core.model import Attribute
+from service.core.moments import failing_moment
 
 MARK_ATTRIBUTE = "acequia_mark"
 VERSION = 1
 _TEXT_MAX = 1_024
-"""Characters of the attribute; ours has at most some 400."""
+"""Characters of the attribute; ours has at most some 450."""
 _ATTEMPT_MAX = 2**31 - 2
 """One more still fits into the tables' column."""
 _ERROR_ID = re.compile(r"[!-~]{1,64}")
@@ -40,12 +42,16 @@ class Marked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`error_id` of the failure, `origin` is the message's first id, `attempt` how often it was tried before."""
+    """`error_id` of the failure, `origin` is the message's first id, `attempt` how often it was tried before.
+
+    `first_failed_at` is when it failed first, UTC; None in marks of older versions.
+    """
 
     error_id: str
     origin: str
     attempt: int
     round_id: str
+    first_failed_at: datetime | None = None
 
     @classmethod
     def of(cls, message: Marked) -> "Mark | None":
@@ -60,7 +66,7 @@ class Mark:
 
     def attribute(self) -> Attribute:
         """What `of` reads."""
-        return Attribute("String", json.dumps(asdict(self), separators=(",", ":")))
+        return Attribute("String", json.dumps(_told(self), separators=(",", ":")))
 
 
 def origin_of(message: Marked) -> str:
@@ -80,7 +86,7 @@ class LandedMarks:
 
     def to_json(self) -> bytes:
         """What is stored: the same for the same batch."""
-        given = {"v": VERSION, **asdict(self)}
+        given = {"v": VERSION, "raw_file": self.raw_file, "marks": [_told(mark) for mark in self.marks]}
         return json.dumps(given, separators=(",", ":")).encode()
 
     @classmethod
@@ -98,7 +104,14 @@ def _mark(given: Any) -> Mark:
         raise ValueError("attempt")
     shapes = (("error_id", _ERROR_ID), ("origin", _ORIGIN), ("round_id", ROUND_ID))
     error_id, origin, round_id = (_shaped(given[name], shape) for name, shape in shapes)
-    return Mark(error_id, origin, attempt, round_id)
+    return Mark(error_id, origin, attempt, round_id, failing_moment(given.get("first_failed_at")))
+
+
+def _told(mark: Mark) -> dict[str, object]:
+    """The mark as JSON has it."""
+    told = asdict(mark)
+    first = told.pop("first_failed_at")
+    return told if first is None else {**told, "first_failed_at": first.isoformat()}
 
 
 def _shaped(given: Any, shape: re.Pattern[str]) -> str:

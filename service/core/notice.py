@@ -9,6 +9,7 @@ from typing import Any
 from service.core.dead_letter import MARKER, PLACES_MAX, Place
 from service.core.errors import RejectedError
 from service.core.marks import ROUND_ID
+from service.core.moments import failing_moment
 
 VERSION = 1
 COUNT_MAX = 2**53
@@ -50,7 +51,8 @@ class FileNotice:
     a replay, whose one notice names all files that the raw file has now, maybe none.
 
     `rows` is for sending records back, on the refine queue alone: of the one raw file only these places (row, index)
-    are refined once more, beside what it has given before. `attempt` is how often they were tried, in `round_id` again.
+    are refined once more, beside what it has given before. `attempt` is how often they were tried, in `round_id` again,
+    and `first_failed_at` when they failed first, UTC; None in notices of older versions.
     """
 
     dataset: str
@@ -65,6 +67,7 @@ class FileNotice:
     rows: tuple[Place, ...] = ()
     attempt: int = 0
     round_id: str = ""
+    first_failed_at: datetime | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -100,6 +103,7 @@ class FileNotice:
                 rows=tuple(_row(place) for place in _list(given.get("rows", []))),
                 attempt=_count(given.get("attempt", 0)),
                 round_id=_round(given.get("round_id", "")),
+                first_failed_at=failing_moment(given.get("first_failed_at")),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as wrong:
             raise RejectedError("bad_notice", f"the file notice cannot be read ({type(wrong).__name__})") from None

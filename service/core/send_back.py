@@ -9,29 +9,28 @@ from dataclasses import replace
 from service.core.dead_letter import MARKER, VERSION
 from service.core.errors import RejectedError
 from service.core.marks import MARK_ATTRIBUTE, Mark
-from service.core.model import DATASET_ATTRIBUTE, Attribute, Original, Outgoing
+from service.core.model import DATASET_ATTRIBUTE, Original, Outgoing
 
 ATTRIBUTES_MAX = 10
 BYTES_MAX = 1024 * 1024
 """What SQS takes in one message, attributes included (AWS: message quotas)."""
 
 
-def send_back(original: Original, mark: Mark, dataset: str) -> Outgoing:
-    """The message with its mark. `dataset` is told where it does not say itself whose it is; it may be empty.
+def send_back(original: Original, mark: Mark) -> Outgoing:
+    """The message with its mark; body and attributes stay as they were.
 
-    Body and attributes stay as they were. Where ten attributes, a full body or a foreign attribute of the mark's name
-    leave no room, the whole message travels in an envelope that every layer opens, its body there as gzip in base64 if
-    it must. Raises RejectedError (`too_large`) where even that is too much.
+    Where ten attributes, a full body or a foreign attribute of the mark's name leave no room, the whole message travels
+    in an envelope that every layer opens, its body there as gzip in base64 if it must, with the mark and its own
+    `dataset` beside it. Raises RejectedError (`too_large`) where even that is too much.
     """
     marked = {MARK_ATTRIBUTE: mark.attribute()}
-    told = {DATASET_ATTRIBUTE: Attribute("String", dataset)} if dataset else {}
-    plain = Outgoing(original.body, {**told, **original.attributes, **marked})
+    plain = Outgoing(original.body, {**original.attributes, **marked})
     taken = MARK_ATTRIBUTE in original.attributes and Mark.of(original) is None
     if not taken and _fits(plain):
         return plain
     own = {name: value for name, value in original.attributes.items() if name == DATASET_ATTRIBUTE}
     for inner in (original, replace(original, body=_packed(original.body))):
-        wrapped = Outgoing(_envelope(inner), {**told, **own, **marked})
+        wrapped = Outgoing(_envelope(inner), {**own, **marked})
         if _fits(wrapped):
             return wrapped
     raise RejectedError("too_large", f"with its mark the message is larger than the {BYTES_MAX} bytes that SQS takes")

@@ -9,8 +9,9 @@ to write that into, a row without a file says it, under the landed batch's own i
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from service.core.moments import naive, sql_moment
 from service.core.notice import File, Replaces
 from service.core.zones import batch_of
 from service.load.statements import listed, literal
@@ -82,23 +83,13 @@ class Entry:
     def values(self) -> str:
         """The row as SQL."""
         numbers = (self.row_count, self.inserted, self.duplicate, self.replaced, self.bytes)
-        texts = (self.group_id, written(self.loaded_at), self.batch_id)
-        moments = [None if m is None else written(m) for m in (self.produced_at, self.superseded_at)]
+        texts = (self.group_id, sql_moment(self.loaded_at), self.batch_id)
+        moments = [None if m is None else sql_moment(m) for m in (self.produced_at, self.superseded_at)]
         return f"({listed(map(_value, [self.uri, self.etag, *numbers, *texts, *moments]))})"
 
 
 Known = Mapping[str, Entry]
 """What the ledger says about the files in question, by address."""
-
-
-def written(moment: datetime) -> str:
-    """A moment as the tables have it: UTC, without a zone."""
-    return as_stored(moment).isoformat(sep=" ")
-
-
-def as_stored(moment: datetime) -> datetime:
-    """The same, as the driver gives it."""
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def settled(unit: Unit, known: Known) -> bool:
@@ -110,14 +101,14 @@ def settled(unit: Unit, known: Known) -> bool:
         return True
     if unit.replaces is None:
         return all(uri in known for uri in unit.uris)
-    produced_at, theirs = as_stored(unit.produced_at), _of_batch(unit, known)
+    produced_at, theirs = naive(unit.produced_at), _of_batch(unit, known)
     moments = [entry.moment for entry in theirs.values()]
     return bool(theirs) and _named(unit) <= theirs.keys() and min(moments) >= produced_at
 
 
 def overtaken(unit: Unit, known: Known) -> bool:
     """Whether records of the raw file were sent back after this replay was asked for, and are in the table already."""
-    produced_at, theirs = as_stored(unit.produced_at), _of_batch(unit, known).values()
+    produced_at, theirs = naive(unit.produced_at), _of_batch(unit, known).values()
     return unit.replaces is not None and any(
         entry.superseded_at is None and entry.moment > produced_at and entry.uri not in unit.uris for entry in theirs
     )
@@ -135,9 +126,9 @@ def loaded(units: Iterable[Unit], fates: Fates, group_id: str, now: datetime) ->
             replaced=fates[file.uri].replaced,
             bytes=file.content_length_bytes,
             group_id=group_id,
-            loaded_at=as_stored(now),
+            loaded_at=naive(now),
             batch_id=batch_of(file.uri),
-            produced_at=as_stored(unit.produced_at),
+            produced_at=naive(unit.produced_at),
             superseded_at=None,
         )
         for unit in units
@@ -151,9 +142,9 @@ def superseding(units: Iterable[Unit], known: Known, now: datetime) -> list[Entr
     for unit in units:
         if unit.replaces is None:
             continue
-        old, moment = _of_batch(unit, known), as_stored(unit.produced_at)
+        old, moment = _of_batch(unit, known), naive(unit.produced_at)
         for uri in sorted(({*old, *_named(unit)} - {*unit.uris}) or {unit.batch}):
-            unloaded = Entry(uri, "", 0, 0, 0, 0, 0, "", as_stored(now), batch_of(uri), moment, None)
+            unloaded = Entry(uri, "", 0, 0, 0, 0, 0, "", naive(now), batch_of(uri), moment, None)
             rows.append(replace(old.get(uri, unloaded), superseded_at=moment))
     return rows
 
@@ -183,7 +174,7 @@ def _of_batch(unit: Unit, known: Known) -> Known:
 
 def _replayed_since(unit: Unit, known: Known) -> bool:
     """Whether a replay of the raw file that was written later than this took place."""
-    produced_at = as_stored(unit.produced_at)
+    produced_at = naive(unit.produced_at)
     moments = (entry.superseded_at for entry in _of_batch(unit, known).values())
     return any(moment is not None and moment > produced_at for moment in moments)
 

@@ -9,13 +9,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from service.core.columns import ColumnType
 from service.core.datasets import LAKE_SCHEMA, SERVICE_SCHEMA, Dataset
 from service.core.errors import SetupError
 from service.core.errors_dataset import ERRORS
+from service.core.moments import sql_moment
 from service.core.ports import Statement, Warehouse
 from service.load.catalogue import (
     CATALOGUE_STATEMENTS,
@@ -103,8 +104,7 @@ class Migration:
         return steps
 
     def _record(self, name: str, checksum: str, now: datetime) -> Statement:
-        moment = now.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-        places = {"name": literal(name), "checksum": literal(checksum), "applied_at": literal(moment)}
+        places = {"name": literal(name), "checksum": literal(checksum), "applied_at": literal(sql_moment(now))}
         return self._templates.render("migration_add", **places)
 
     async def _table_steps(self, applied: Mapping[str, str], now: datetime) -> list[Step]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from service.core.datasets import Dataset
+from service.core.moments import sql_moment
 from service.load.groups import Group
-from service.load.ledger import written
 from service.load.statements import identifier, listed, literal
 from service.load.tables import ledger, stage_type, target
 
@@ -60,7 +60,7 @@ def _near(dataset: Dataset, span: tuple[datetime, datetime] | None) -> str:
     if span is None:
         return ""
     around = timedelta(days=dataset.duplicate_days or 0)
-    earliest, latest = (literal(written(moment)) for moment in (span[0] - around, span[1] + around))
+    earliest, latest = (literal(sql_moment(moment)) for moment in (span[0] - around, span[1] + around))
     return f" AND present.{identifier(dataset.event_time)} BETWEEN {earliest} AND {latest}"
 
 

@@ -17,6 +17,7 @@ from service.core.errors import Code, RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.fingerprints import fingerprint
 from service.core.model import DATASET_ATTRIBUTE, Message, Original, Outgoing, utf8_bytes
+from service.core.moments import EARLIEST, first_of
 from service.core.notice import FileNotice
 from service.core.zones import Zone, raw_place
 
@@ -43,7 +44,8 @@ _UNCHECKED = f"{_MOVED}; the layer's own checks cannot be run on it"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One dead letter, understood. Records have `raw_file` and `places`, a message has `original` or `original_uri`.
+    """One dead letter, understood. Records have `raw_file` and `places`, a message has `original` or `original_uri`,
+    and a notice that refine could not work on has `about_file`, the one raw file that it names.
 
     Moments are UTC. `outgoing` is what goes on the reprocess queue; `pointed` takes its place where that is too large,
     and gives the message that only points to where the original lies.
@@ -69,6 +71,7 @@ class Failure:
     pointed: Callable[[str], Outgoing] | None = None
     opened: bool = True
     """Whether the raw file is looked into, for what the records hold."""
+    about_file: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -132,7 +135,7 @@ class Arrivals:
         first, last = _utc(letter.first_failed_at), _utc(letter.last_failed_at)
         assert first is not None, "letters of other times are taken for bare"
         assert last is not None, "letters of other times are taken for bare"
-        about_errors = self._about_errors(letter.layer, letter.dataset, letter.original)
+        about_errors = is_about_errors(self._errors, letter.layer, letter.dataset, letter.original)
         return Failure(
             error_id=letter.error_id,
             layer=letter.layer,
@@ -141,7 +144,7 @@ class Arrivals:
             sentence=letter.sentence,
             field=letter.column,
             definition=letter.definition,
-            first_failed_at=first,
+            first_failed_at=min(first, last),
             last_failed_at=last,
             attempts=letter.attempts,
             round_id=letter.round_id,
@@ -152,11 +155,12 @@ class Arrivals:
             about_errors=about_errors,
             outgoing=Outgoing(message.body, message.attributes),
             opened=message.receive_count <= RECEIVES_READ_MAX,
+            about_file=self._about_file(letter.layer, letter.original),
         )
 
     def _bare(self, message: Message) -> Failure:
         dataset = self._dataset(message)
-        about_errors = self._about_errors(self._source, dataset, Original.of(message))
+        about_errors = is_about_errors(self._errors, self._source, dataset, Original.of(message))
         dataset = ERRORS.name if about_errors else dataset
         wrong = RejectedError("redriven", self._guess(message))
         letter = rejected_message(self._source, dataset, message, wrong, message.received_at)
@@ -169,7 +173,7 @@ class Arrivals:
             sentence=letter.sentence,
             field=None,
             definition=letter.definition,
-            first_failed_at=message.received_at,
+            first_failed_at=first_of(letter.first_failed_at, message.received_at),
             last_failed_at=message.received_at,
             attempts=letter.attempts,
             round_id=letter.round_id,
@@ -179,6 +183,7 @@ class Arrivals:
             original_uri=None,
             about_errors=about_errors,
             outgoing=outgoing,
+            about_file=self._about_file(self._source, Original.of(message)),
             pointed=letter.outgoing if utf8_bytes(outgoing.body) > LETTER_BYTES_MAX else None,
         )
 
@@ -200,15 +205,28 @@ class Arrivals:
                 told = ""
         return told if told in self._datasets else ""
 
-    def _about_errors(self, layer: str, dataset: str, original: Original | None) -> bool:
-        """Whether an error file could not be loaded: also where a loader of an older version knew no such dataset."""
-        if layer != "load":
-            return False
-        return dataset == ERRORS.name or (original is not None and self._errors.uri(f"{ERRORS.name}/") in original.body)
+    def _about_file(self, layer: str, original: Original | None) -> str | None:
+        """The raw file that stays unrefined as a whole, because its notice failed."""
+        if layer != "refine" or original is None:
+            return None
+        try:
+            notice = FileNotice.from_json(original.body)
+            uris = [file.uri for file in notice.files if raw_place(self._raw, file.uri).dataset == notice.dataset]
+        except RejectedError:
+            return None
+        return uris[0] if len(uris) == len(notice.files) == 1 else None
+
+
+def is_about_errors(errors: Zone, layer: str, dataset: str, original: Original | None) -> bool:
+    """Whether an error file could not be loaded: also where a loader of an older version knew no such dataset."""
+    if layer != "load":
+        return False
+    return dataset == ERRORS.name or (original is not None and errors.uri(f"{ERRORS.name}/") in original.body)
 
 
 def _utc(moment: datetime) -> datetime | None:
+    """The moment; None for one at which nothing of ours can have failed."""
     try:
-        return moment.astimezone(UTC)
+        return moment.astimezone(UTC) if moment >= EARLIEST else None
     except OverflowError:
         return None

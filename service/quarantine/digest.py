@@ -1,8 +1,9 @@
 """Whether a mail is due, and what it says. Pure: it is given the time, and what is known.
 
-One mail tells everything that may be told: what is new, what fails on, what is resolved. It waits a little for causes
-that appear together; a fingerprint that was in a mail is in no other for a while; and only so many mails go out in an
-hour, of which some are kept for what is new. What must wait is told later, with the count that it has by then.
+One mail tells everything that may be told: what is new, what was lost, what fails on, what is resolved. It waits a
+little for causes that appear together; a fingerprint that was in a mail is in no other for a while; and only so many
+mails go out in an hour, of which some are kept for what is new or lost. What must wait is told later, with the count
+that it has by then.
 """
 
 import textwrap
@@ -24,7 +25,15 @@ SENTENCE_CHARS_MAX = 200
 SUBJECT_CHARS_MAX = 99
 LINE_CHARS_MAX = 500
 
-_HEADS: dict[News, str] = {"new": "NEW", "more": "FAILING ON", "resolved": "RESOLVED"}
+_HEADS: dict[News, str] = {
+    "new": "NEW",
+    "lost": "LOST ON THE WAY, OPEN AGAIN",
+    "more": "FAILING ON",
+    "resolved": "RESOLVED",
+}
+_URGENT: frozenset[News | None] = frozenset({"new", "lost"})
+"""For these some of an hour's mails are kept."""
+_LOST = "sent back, and never seen again: neither in a committed file nor as a failure."
 _RESOLVED = "All that was sent back is in a committed file, and none of it failed again."
 _FOOT = """What they are: acequia reprocess show FINGERPRINT
 All of them: acequia reprocess list
@@ -65,7 +74,7 @@ def due(states: Iterable[State], mailbox: Mailbox, now: datetime, limits: MailLi
     if not mailbox.free(now):
         return None
     may = [one for one in states if one.news and not within(one.mailed_at, now, limits.repeat_seconds)]
-    new = [one for one in may if one.news == "new"]
+    new = [one for one in may if one.news in _URGENT]
     if all(within(one.untold_since, now, limits.gather_seconds) for one in new or may):
         return None
     if mailbox.used(now) >= (limits.hour_max if new else limits.old_news_max):
@@ -77,15 +86,13 @@ def written(states: Sequence[State]) -> Mail:
     """The mail that tells the news of these."""
     by_kind = {kind: sorted((one for one in states if one.news == kind), key=_importance) for kind in _HEADS}
     kinds = {kind: some for kind, some in by_kind.items() if some}
-    told = tuple(Told(one.fingerprint, one.failed, one.news == "resolved") for one in states)
+    told = tuple(Told(one.fingerprint, one.failed, one.news == "resolved", one.lost) for one in states)
     counts = {kind: len(some) for kind, some in kinds.items()}
     return Mail(_subject(kinds), _text(kinds, len(states)), told, counts)
 
 
-ABOUT_ERRORS = (
-    "It is about the files of acequia.errors themselves, so it has no row there. The letters are on the reprocess "
-    "queue, the files in the errors zone: set the table right, then move the letters to the load queue."
-)
+COMMAND_ABOUT_ERRORS = f"acequia reprocess run --dataset {ERRORS.name}"
+ABOUT_ERRORS = "It is about files of acequia.errors itself, so it has no row there. Set the table right, then:"
 
 
 def _subject(kinds: Mapping[News, Sequence[State]]) -> str:
@@ -99,6 +106,7 @@ def _part(kind: News, some: Sequence[State]) -> str:
     what = f"{some[0].code} in {_dataset(some[0])}" if len(some) == 1 else f"{len(some)} kinds of failure"
     return {
         "new": f"new: {what} ({failures:,})",
+        "lost": f"lost on the way: {what} ({sum(one.lost for one in some):,})",
         "more": f"{failures:,} more: {what}",
         "resolved": f"resolved: {what}",
     }[kind]
@@ -122,11 +130,14 @@ def _block(kind: News, one: State) -> str:
     last = f"{one.last_failed_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     command = f"acequia reprocess run --fingerprint {one.fingerprint}"
     if one.layer == "load" and one.dataset == ERRORS.name:
-        command = _lines(ABOUT_ERRORS)
+        command = f"{_lines(ABOUT_ERRORS)}\n{COMMAND_ABOUT_ERRORS}"
     match kind:
         case "new":
             began = "after it was resolved" if one.mailed_resolved else f"from {since}"
             counts = f"{_failures(_fresh(one))} {began}, the last {last}"
+        case "lost":
+            more = f" {_fresh(one):,} more failed, the last {last}." if _fresh(one) else ""
+            counts = f"{one.lost:,} {_LOST}{more}"
         case "more":
             counts = f"{_fresh(one):,} more, {one.failed:,} in all since {since}, the last {last}"
         case "resolved":
@@ -153,7 +164,7 @@ def _waiting(one: State) -> tuple[datetime, str]:
 
 
 def _importance(one: State) -> tuple[int, str]:
-    return -_fresh(one), one.fingerprint
+    return -max(_fresh(one), one.lost), one.fingerprint
 
 
 def _plain(text: str, chars_max: int) -> str:

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.core.datasets import Dataset
 from service.core.dead_letter import Place
 from service.core.errors import RejectedError
-from service.core.model import Batch
 from service.core.zones import Zone
 from service.quarantine.arrivals import Failure
 from service.quarantine.originals import Originals
@@ -31,19 +31,25 @@ class Making:
     def __init__(
         self,
         errors: Zone,
-        batch: Batch[None],
+        batch_id: str,
+        sealed_at: datetime,
         originals_uri: str,
         *,
         read: RecordReader,
         datasets: Mapping[str, Dataset],
     ) -> None:
         self._originals = Originals()
-        self._rows = ErrorRows(errors, batch_id=batch.batch_id, sealed_at=batch.sealed_at, originals_uri=originals_uri)
+        self._rows = ErrorRows(errors, batch_id=batch_id, sealed_at=sealed_at, originals_uri=originals_uri)
         self._read = read
         self._datasets = datasets
         self._previews: dict[tuple[str, str | None], Preview | None] = {}
         self._known: set[str] = set()
         self._counts: Counter[str] = Counter()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the originals so far, as they will be stored; error rows are hardly ever more."""
+        return self._originals.size_bytes
 
     def records(self, failures: Sequence[Failure], raw: bytes | None) -> None:
         """Take failed records of one raw file; None where it is gone."""

@@ -109,8 +109,12 @@ class Mailbox:
 def _claim(given: dict[str, Any] | None) -> Claim | None:
     if given is None:
         return None
-    told = tuple(Told(str(one["fingerprint"]), int(one["failed"]), bool(one["resolved"])) for one in given["told"])
-    return Claim(str(given["by"]), moment(given["at"]), told, _maybe(given["published_at"]))
+    return Claim(str(given["by"]), moment(given["at"]), tuple(map(_told, given["told"])), _maybe(given["published_at"]))
+
+
+def _told(given: dict[str, Any]) -> Told:
+    lost = int(given.get("lost", 0))  # older versions tell of none
+    return Told(str(given["fingerprint"]), int(given["failed"]), bool(given["resolved"]), lost)
 
 
 def _maybe(given: str | None) -> datetime | None:

@@ -123,7 +123,8 @@ class Mailer:
         down = await self._publish(mail)
         now = self._means.clock.now()
         if down is None:
-            self._told(MailSent(mail.kinds.get("new", 0), mail.kinds.get("more", 0), mail.kinds.get("resolved", 0)))
+            failing = mail.kinds.get("more", 0) + mail.kinds.get("lost", 0)
+            self._told(MailSent(mail.kinds.get("new", 0), failing, mail.kinds.get("resolved", 0)))
             self._owed = lambda mailbox: mailbox.published(self._who, now)
         else:
             seconds = self._backoff.seconds(failures + 1)

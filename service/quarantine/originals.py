@@ -35,6 +35,11 @@ class Originals:
         self._writer = pq.ParquetWriter(self._sink, SCHEMA, compression=COMPRESSION)
         self.rows = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file so far."""
+        return int(self._sink.tell())
+
     def add(self, block: Block) -> None:
         """Take the bodies of the block; what has none is not here. Work for a thread."""
         kept = [number for number, body in enumerate(block.bodies) if body is not None]

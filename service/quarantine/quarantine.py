@@ -1,7 +1,8 @@
 """Layer 3: dead letters become error rows that people can query, mail, and a way back.
 
 Durable effects, in this order: originals stored → error rows stored → notice sent to the load queue → fingerprints
-counted → copies sent to the reprocess queue → (by the intake) dead letters deleted.
+counted → copies sent to the reprocess queue → (by the intake) dead letters deleted. Where the originals are large, the
+first two come several times before the third.
 
     dies after the originals    an object that nobody points to; the letters come again, in another grouping
     dies after the rows         files that nobody was told about; the letters come again, and their rows in other files
@@ -13,23 +14,23 @@ The same batch tried again writes the same addresses, where the objects of the f
 a notice says of them depends on the letters alone.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from service.core.datasets import Dataset
-from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.layer import Outcome
 from service.core.model import Batch, Message, Outgoing, Sorted, utf8_bytes
-from service.core.notice import File, FileNotice
+from service.core.notice import FileNotice
 from service.core.ports import Means, Queue
-from service.core.zones import Zone, originals_key
+from service.core.zones import Zone
 from service.quarantine.arrivals import Arrivals, Check, Failure, Source
 from service.quarantine.counted import failed_of
-from service.quarantine.made import Made, Making
+from service.quarantine.earliest import with_earliest
+from service.quarantine.portions import Portion, Portions
 from service.quarantine.records import RecordReader
-from service.quarantine.rows import ErrorFile
 from service.quarantine.states import Failed
 
 FILES_A_NOTICE = 64
@@ -75,7 +76,7 @@ class Quarantined:
 class _Stored:
     """What a batch has left in the errors zone, and what is still to be told of it."""
 
-    files: Sequence[File]
+    portions: Sequence[Portion]
     failed: Sequence[tuple[str, Failed]]
     copies: Sequence[Outgoing]
     told: Quarantined
@@ -98,9 +99,8 @@ class Quarantine:
         self.name = f"quarantine-{source}"
         self._source: Source = source
         _, self._errors = zones
-        self._datasets = datasets
         self._arrivals = Arrivals(source, zones=zones, datasets=datasets, check=skills.check)
-        self._read = skills.read
+        self._portions = Portions(self._errors, read=skills.read, datasets=datasets, means=means)
         self._ways = ways
         self._told = told
         self._means = means
@@ -116,7 +116,7 @@ class Quarantine:
         if stored is None:
             stored = batch.progress["stored"] = await self._store(batch)
         if "announced" not in reached:
-            await self._announce(batch, stored.files)
+            await self._announce(batch, stored.portions)
             reached.add("announced")
         if "counted" not in reached:
             states = self._ways.states
@@ -129,61 +129,35 @@ class Quarantine:
     async def _store(self, batch: Batch[None]) -> _Stored:
         messages = list({held.message.message_id: held.message for held in batch.held}.values())
         failures = await self._means.threads.run(self._failures, messages)
-        uri = self._errors.uri(originals_key(batch.sealed_at, batch.batch_id))
-        made = await self._make(batch, failures, uri)
-        if made.originals is not None:
-            await self._means.store.put_new(uri, made.originals)
-        files = await self._means.fan_out.run(self._put(file) for file in made.files)
+        portions = await self._portions.store(batch, await self._means.threads.run(with_earliest, failures))
+        counts: Counter[str] = Counter()
+        for portion in portions:
+            counts.update(portion.counts)
         about_errors = sum(failure.about_errors for failure in failures)
-        told = Quarantined(self._source, len(failures), sum(made.counts.values()), about_errors)
+        told = Quarantined(self._source, len(failures), sum(counts.values()), about_errors)
+        uri = portions[0].originals_uri
         copies = list({copy.body: copy for copy in (failure.on_its_way(uri) for failure in failures)}.values())
-        return _Stored(files, failed_of(failures, made.counts), copies, told)
-
-    async def _make(self, batch: Batch[None], failures: Sequence[Failure], uri: str) -> Made:
-        """The batch's files, with one raw file after the other in memory."""
-        making = Making(self._errors, batch, uri, read=self._read, datasets=self._datasets)
-        for raw_file in {failure.raw_file: None for failure in failures if failure.raw_file is not None}:
-            same = [failure for failure in failures if failure.raw_file == raw_file]
-            raw = await self._raw(raw_file) if all(failure.opened for failure in same) else None
-            await self._means.threads.run(making.records, same, raw)
-        await self._means.threads.run(making.messages, [failure for failure in failures if failure.raw_file is None])
-        return await self._means.threads.run(making.close)
+        return _Stored(portions, failed_of(failures, counts), copies, told)
 
     def _failures(self, messages: Sequence[Message]) -> list[Failure]:
         """The latest report first: of several about one failure it counts."""
         failures = [self._arrivals.failure(message) for message in messages]
         return sorted(failures, key=lambda failure: failure.last_failed_at, reverse=True)
 
-    async def _raw(self, uri: str) -> bytes | None:
-        try:
-            return await self._means.store.get(uri)
-        except RejectedError:
-            return None
-
-    async def _put(self, file: ErrorFile) -> File:
-        stored = await self._means.store.put_new(file.uri, file.body)
-        return File(
-            uri=stored.uri,
-            etag=stored.etag,
-            content_length_bytes=stored.content_length_bytes,
-            rows=file.rows,
-            event_time_min=file.event_time_min,
-            event_time_max=file.event_time_max,
-        )
-
-    async def _announce(self, batch: Batch[None], files: Sequence[File]) -> None:
+    async def _announce(self, batch: Batch[None], portions: Sequence[Portion]) -> None:
         notices = [
             FileNotice(
                 dataset=ERRORS.name,
                 zone=self._errors.name,
-                files=files[start : start + FILES_A_NOTICE],
+                files=portion.files[start : start + FILES_A_NOTICE],
                 columns=ERRORS.stored_columns,
-                batch_id=batch.batch_id,
+                batch_id=portion.batch_id,
                 definition=ERRORS.definition,
                 produced_at=batch.sealed_at,
                 event_time=ERRORS.event_time,
             )
-            for start in range(0, len(files), FILES_A_NOTICE)
+            for portion in portions
+            for start in range(0, len(portion.files), FILES_A_NOTICE)
         ]
         if notices:
             await self._ways.load_queue.send([Outgoing(notice.to_json()) for notice in notices])

@@ -2,12 +2,14 @@
 
 A worker beside the quarantine layer. It looks at every round that is not over, at first each minute, then ever more
 seldom. What is in a committed file for a while, and did not fail again, is resolved; a round is over when nothing of it
-is waited for any more, or after `ROUND_DAYS_MAX`: what has not come by then is lost, and its rows say `open` again, so
-that it can be chosen once more.
+is waited for any more, or after `ROUND_DAYS_MAX`: what has not come by then is lost: people are mailed, and its rows
+say `open` again, so that it can be chosen once more.
 
-Durable effects, in this order: the round says which error files it owes → error rows stored → notice sent to the load
-queue → fingerprints marked (by which the mailer knows) → the round owes nothing, and is maybe over.
+Durable effects, in this order: what is lost is counted, for mail → the round says which error files it owes → error
+rows stored → notice sent to the load queue → fingerprints marked (by which the mailer knows) → the round owes nothing,
+and is maybe over.
 
+    dies after the count       the next look finds the same to be lost, and the round counted
     dies after the round       nothing lies at those addresses: the next look owes them anew
     dies after the rows        the next look announces them
     dies after the notice      they are announced twice; the ledger knows them
@@ -19,7 +21,7 @@ of these workers may look at once: what one has done the others find done, or do
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -31,11 +33,22 @@ from service.core.marks import LandedMarks
 from service.core.ports import Means, Queue
 from service.core.retry import Backoff
 from service.core.zones import Zone, raw_place
-from service.quarantine.reprocess.fates import SKEW, Facts, Fate, facts_of, fate_of, lost_now, settled_now, waits_for
+from service.quarantine.reprocess.fates import (
+    SKEW,
+    Facts,
+    Fate,
+    facts_of,
+    fate_of,
+    lost_now,
+    settled_now,
+    waits_for,
+    without_rows,
+)
 from service.quarantine.reprocess.restate import Restater, Restating
 from service.quarantine.reprocess.rounds import Awaited, Round, Rounds, SentItem, Stage
-from service.quarantine.reprocess.standing import mark_standings
+from service.quarantine.reprocess.standing import mark_standings, mark_without_rows
 from service.quarantine.reprocess.table import ErrorRow, read_table
+from service.quarantine.states import States
 from service.quarantine.until_drained import UntilDrained
 
 MARKS = "marks/"
@@ -54,8 +67,8 @@ UNHEARD_SECONDS = 3_600.0
 """A round of which nothing is committed by then may have failed as a whole."""
 
 Committed = Callable[[Sequence[Awaited], datetime], Awaitable[set[Awaited]]]
-"""What the ledgers say: which of these are there. With addresses: every one of them, whenever it was loaded; without: a
-file of that landed batch was loaded since that moment.
+"""Which of these are in the warehouse, all of each, by the ledgers and the lake. The moment is when the round began: of
+a whole batch a file must have been loaded since then.
 """
 
 
@@ -169,13 +182,41 @@ class Resolve:
         await self._restate("resolved", round_, rows)
         over = expired or not counts["waiting"]
         if expired:
-            await self._restate("open", round_, lost_now(by_fate["waiting"], facts, round_.round_id))
+            await self._give_up(round_, by_fate["waiting"], facts)
         if rows or over:
             await mark_standings(_fingerprints(facts), self._errors, self._means)
         if over:
+            await self._end_without_rows(round_, by_fate, facts)
             await self._change(round_, stage="over")
         told = RoundLooked(round_.round_id, len(rows), counts["passed"], counts["failed"], counts["waiting"], over)
         self._told(told)
+
+    async def _give_up(self, round_: Round, waiting: Sequence[SentItem], facts: Facts) -> None:
+        """Have what never came be open again, and told of."""
+        rows = lost_now(waiting, facts, round_.round_id)
+        lost = Counter(facts.known[row.error_id].fingerprint for row in rows)
+        lost.update(item.fingerprint for item in without_rows(waiting, facts))
+        await States(self._errors, self._means).miss(lost, round_.round_id)
+        await self._restate("open", round_, rows)
+
+    async def _end_without_rows(self, round_: Round, by_fate: Mapping[Fate, Sequence[SentItem]], facts: Facts) -> None:
+        """Have fingerprints of what has no error rows stand as their last round ends."""
+        lost = {item.fingerprint for item in without_rows(by_fate["waiting"], facts)}
+        passed = {item.fingerprint for item in without_rows(by_fate["passed"], facts)} - lost
+        if passed:
+            passed -= await self._sent_elsewhere(round_.round_id)
+        await mark_without_rows(lost, "open", self._errors, self._means)
+        await mark_without_rows(passed, "resolved", self._errors, self._means)
+
+    async def _sent_elsewhere(self, round_id: str) -> set[str]:
+        """Fingerprints of everything in rounds that are not over yet."""
+        found: set[str] = set()
+        for seen in await self._rounds.seen():
+            other = None if seen.round_id == round_id else await self._rounds.read(seen.round_id)
+            if other is not None and other.stage != "over":
+                portions = await self._rounds.portions(seen.round_id)
+                found.update(item.fingerprint for portion in portions for item in portion.items)
+        return found
 
     async def _restate(self, state: Literal["resolved", "open"], round_: Round, rows: Sequence[ErrorRow]) -> None:
         """Have these rows say so. The same rows make the same files."""

@@ -5,7 +5,7 @@ The same batch gives the same bytes: every moment in them is the failure's own o
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import groupby
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from service.core.columns import ColumnType
 from service.core.errors_dataset import ERRORS
+from service.core.moments import naive
 from service.core.zones import Zone, refined_key
 from service.quarantine.arrivals import Failure
 from service.quarantine.records import Block
@@ -60,7 +61,7 @@ class ErrorRows:
         columns |= {name: _array(name, values) for name, values in self._own(block, numbers).items()}
         columns |= {
             "state": pa.repeat("open", len(numbers)),
-            "_received_at": pa.repeat(pa.scalar(_naive(self._sealed_at), pa.timestamp("us")), len(numbers)),
+            "_received_at": pa.repeat(pa.scalar(naive(self._sealed_at), pa.timestamp("us")), len(numbers)),
             "_raw_file": pa.repeat(uri, len(numbers)),
         }
         columns["_record_id"] = columns["error_id"]
@@ -126,21 +127,17 @@ def _facts(failures: Sequence[Failure]) -> Mapping[str, Sequence[object]]:
         "code": [failure.code for failure in failures],
         "sentence": [clean(failure.sentence, LENGTHS["sentence"]) for failure in failures],
         "field": [clean(failure.field, LENGTHS["field"]) for failure in failures],
-        "raw_file": [failure.raw_file for failure in failures],
-        "first_failed_at": [_naive(failure.first_failed_at) for failure in failures],
-        "last_failed_at": [_naive(failure.last_failed_at) for failure in failures],
+        "raw_file": [failure.raw_file or failure.about_file for failure in failures],
+        "first_failed_at": [naive(failure.first_failed_at) for failure in failures],
+        "last_failed_at": [naive(failure.last_failed_at) for failure in failures],
         "attempts": [failure.attempts for failure in failures],
-        "updated_at": [_naive(failure.last_failed_at) for failure in failures],
+        "updated_at": [naive(failure.last_failed_at) for failure in failures],
         "round_id": [clean(failure.round_id, LENGTHS["round_id"]) or None for failure in failures],
     }
 
 
 def _array(name: str, values: Sequence[object]) -> pa.Array:
     return pa.array(values, SCHEMA.field(name).type)
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def clean(text: str | None, bytes_max: int = 65_535) -> str | None:

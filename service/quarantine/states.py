@@ -8,7 +8,7 @@ into other batches, which count again. Exact figures are those of the errors dat
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -24,12 +24,15 @@ PREFIX = "fingerprints/"
 """Where all of this lies in the errors zone."""
 TRIES_MAX = 10
 BATCHES_MAX = 20
+ROUNDS_MAX = 20
 SENTENCE_CHARS_MAX = 500
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 Standing = Literal["open", "reprocessed", "resolved", "parked"]
-News = Literal["new", "more", "resolved"]
-"""A fingerprint fails for the first time, or again after it was resolved; fails on; is resolved."""
+News = Literal["new", "lost", "more", "resolved"]
+"""A fingerprint fails for the first time, or again after it was resolved; is open again because what was sent back
+never came; fails on; is resolved.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a mail says of a fingerprint: so many failures in all, and whether they are resolved."""
+    """What a mail says of a fingerprint: so many failures in all, whether they are resolved, how many were lost."""
 
     fingerprint: str
     failed: int
     resolved: bool
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class State:
     """A fingerprint. `untold_since` is set while something about it has not been mailed.
 
     `mailed` is the count that the last mail told, `mailed_resolved` whether that mail said so; None before the first.
+    `lost` are failures that were sent back in `lost_in` and never came, as far as no mail has told of them.
     """
 
     fingerprint: str
@@ -78,6 +83,8 @@ class State:
     mailed: int = 0
     mailed_at: datetime | None = None
     mailed_resolved: bool | None = None
+    lost: int = 0
+    lost_in: tuple[str, ...] = ()
 
     @classmethod
     def began(cls, failed: Failed, batch_id: str, now: datetime) -> "State":
@@ -115,16 +122,25 @@ class State:
         news = standing == "resolved" and self.mailed_resolved is not True
         return replace(self, state=standing, untold_since=(self.untold_since or now) if news else self.untold_since)
 
+    def missed(self, count: int, round_id: str, now: datetime) -> "State":
+        """So much of it was sent back in that round and never came. A round that is known changes nothing."""
+        if round_id in self.lost_in:
+            return self
+        rounds = (*self.lost_in, round_id)[-ROUNDS_MAX:]
+        return replace(self, lost=self.lost + count, lost_in=rounds, untold_since=self.untold_since or now)
+
     def told(self, told: Told, at: datetime) -> "State":
         """That mail went out at that moment; what came since then is still to be told."""
         if self.mailed_at is not None and at <= self.mailed_at:
             return self
-        all_told = self.failed <= told.failed and (told.resolved or self.state != "resolved")
+        lost = 0 if told.resolved else max(0, self.lost - told.lost)
+        all_told = self.failed <= told.failed and (told.resolved or self.state != "resolved") and not lost
         return replace(
             self,
             mailed=min(told.failed, self.failed),
             mailed_at=at,
             mailed_resolved=told.resolved,
+            lost=lost,
             untold_since=None if all_told else at,
         )
 
@@ -135,6 +151,8 @@ class State:
             return None
         if self.state == "resolved":
             return "resolved"
+        if self.lost:
+            return "lost"
         if self.failed <= self.mailed:
             return None
         return "more" if self.mailed_resolved is False else "new"
@@ -166,6 +184,8 @@ class State:
                 mailed=int(given["mailed"]),
                 mailed_at=None if given["mailed_at"] is None else moment(given["mailed_at"]),
                 mailed_resolved=given["mailed_resolved"],
+                lost=int(given.get("lost", 0)),  # older versions know of none
+                lost_in=tuple(given.get("lost_in", ())),
             )
         except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
             return None
@@ -212,6 +232,15 @@ class States:
 
         await self._change(fingerprint, decide)
         return stands
+
+    async def miss(self, counts: Mapping[str, int], round_id: str) -> None:
+        """So much of these was sent back in that round and never came. Saying it again changes nothing."""
+        now = self._means.clock.now()
+
+        async def one(fingerprint: str, count: int) -> None:
+            await self._change(fingerprint, lambda state: state and state.missed(count, round_id, now))
+
+        await self._means.fan_out.run([one(name, count) for name, count in counts.items()])
 
     async def told(self, told: Sequence[Told], at: datetime) -> None:
         """A mail that says this went out at that moment. Telling it again changes nothing."""

@@ -198,6 +198,7 @@ class Refine:
                 raw_file=file.uri,
                 places=places,
                 round_id=notice.round_id,
+                first_failed_at=notice.first_failed_at,
             )
             for rejection in rejections
             for places in _slices(rejection.places, PLACES_MAX)

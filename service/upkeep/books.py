@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from service.core.datasets import Dataset
+from service.core.moments import sql_moment, utc
 from service.core.ports import Statement, Warehouse
 from service.core.zones import batch_of
 
@@ -58,7 +59,7 @@ class Booked:
 def latest(booked: Iterable[Booked]) -> datetime | None:
     """The last moment at which a word was written that the ledger heeds; UTC."""
     moments = [moment for one in booked for moment in (one.produced_at, one.superseded_at) if moment is not None]
-    return max(moments).replace(tzinfo=UTC) if moments else None
+    return utc(max(moments)) if moments else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,7 @@ class Books:
     async def pace(self, now: datetime) -> Pace | None:
         """What was loaded in the best hour and the best minute of the last week; None when nothing was."""
         ledger, _ = self.sql.tables(self.dataset)
-        since = (now - LATELY).astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-        places = {"ledger": ledger, "since": self.sql.literal(since)}
+        places = {"ledger": ledger, "since": self.sql.literal(sql_moment(now - LATELY))}
         found = []
         async with self.warehouse.transaction() as session:
             for unit in ("hour", "minute"):

@@ -9,10 +9,11 @@ Three equations (design: "it adds up, from the stores"), each for one raw file, 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Literal
 
+from service.core.moments import utc
 from service.upkeep.books import Booked
 from service.upkeep.lake import Made, RawFile, definition_in
 from service.upkeep.rejected import Rejected
@@ -158,7 +159,7 @@ class Rules:
 
     def lost(self, sent_at: datetime | None) -> bool:
         """Whether what was sent back then (UTC without a zone) cannot come any more."""
-        return sent_at is not None and self.now - sent_at.replace(tzinfo=UTC) > SENT_BACK_MAX
+        return sent_at is not None and self.now - utc(sent_at) > SENT_BACK_MAX
 
 
 def explain(facts: Facts, rules: Rules) -> Iterator[Finding]:
@@ -189,7 +190,7 @@ def _missing(facts: Facts, raw: RawFile, gap: int, rules: Rules) -> Kind:
         return "rejected_whole"
     if rules.young(raw.stored_at):
         return "in_flight"
-    if facts.rejected.sent_back >= gap:
+    if facts.rejected.whole_sent_back or facts.rejected.sent_back >= gap:
         return "lost_again" if rules.lost(facts.rejected.sent_at) else "sent_back"
     if facts.outputs:
         return "incomplete"
@@ -227,7 +228,7 @@ def _output(facts: Facts, output: Output, rules: Rules) -> Iterator[Finding]:
             yield Finding("refined_gone", None, booked.row_count, [output.uri])
     elif not booked.live:
         superseded_at = booked.superseded_at or rules.now
-        young = rules.young(superseded_at.replace(tzinfo=rules.now.tzinfo))
+        young = rules.young(utc(superseded_at))
         yield Finding("in_flight" if young else "leftover", None, booked.row_count, [output.uri])
     elif made.content_length_bytes != booked.content_length_bytes:
         yield Finding("other_file", "refined", output.rows - booked.row_count, [output.uri])

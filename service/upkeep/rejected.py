@@ -33,19 +33,20 @@ STATES: tuple[State, ...] = ("resolved", "reprocessed", "open", "parked")
 """In the order of what they say: of one record's failures the last of these counts."""
 SENT_BACK, WAITING = STATES.index("reprocessed"), STATES.index("open")
 WHOLE = -1
-"""In place of a raw file's number: a failure of a whole file, whose row does not say of which raw file."""
+"""In place of a raw file's number: a failure of whole files, whose row does not say of which raw file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """Of one raw file: records that wait to be mended, records that were sent back, and whether the file as a whole was
-    rejected. `sent_at` is when that was sent back which waits longest; UTC without a zone.
+    rejected, or is sent back. `sent_at` is when that was sent back which waits longest; UTC without a zone.
     """
 
     waiting: int = 0
     sent_back: int = 0
     whole: bool = False
     sent_at: datetime | None = None
+    whole_sent_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,11 @@ class Rejections:
                 states[place] = max(states.get(place, 0), row["state"])
                 if row["state"] == SENT_BACK:
                     sent[place] = max(row["_received_at"], sent.get(place, row["_received_at"]))
-        whole = states.pop(None, 0) >= WAITING
-        waiting = sum(state >= WAITING for state in states.values())
         back = [sent[place] for place, state in states.items() if state == SENT_BACK]
-        return Rejected(waiting, len(back), whole, min(back, default=None))
+        whole = states.pop(None, 0)
+        waiting = sum(state >= WAITING for state in states.values())
+        records = sum(state == SENT_BACK for state in states.values())
+        return Rejected(waiting, records, whole >= WAITING, min(back, default=None), whole == SENT_BACK)
 
 
 @dataclass(slots=True)

@@ -12,11 +12,12 @@ notice is as old as its sending, so of two replays of a file the one that was se
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Literal
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError, SetupError
+from service.core.moments import naive
 from service.upkeep.books import Booked, Pace
 from service.upkeep.days import Days
 from service.upkeep.lake import Made, RawFile
@@ -84,7 +85,7 @@ class Replay:
         self._tools = tools
         self._dataset: Dataset = tools.dataset(dataset)
         self._days = days
-        self._since = None if since is None else since.astimezone(UTC).replace(tzinfo=None)
+        self._since = None if since is None else naive(since)
 
     async def plan(self) -> Plan:
         """What `run` would do now; sends nothing. SetupError where nothing arrived on these days."""

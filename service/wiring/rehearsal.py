@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from service.core.errors import RejectedError
 from service.core.model import DATASET_ATTRIBUTE, Message
 from service.land.encode import encode
-from service.quarantine.reprocess.rehearse import Fault, Rehearsed, Specimen
+from service.quarantine.reprocess.rehearse import Fault, Inside, Rehearsed, Specimen
 from service.refine.compile import compile_datasets
 from service.refine.execute import SENTENCES, judge
 from service.refine.open import Opened
 from service.wiring.flow import keys, source
 from service.wiring.parts import Parts
 from service.wiring.quarantine import checks
+from service.wiring.whole_files import WholeFiles
 
 
 class Rehearsal:
-    """What land's sort, refine's judgement and load's sort say. Sends nothing, stores nothing."""
+    """What land's sort, refine's judgement, load's sort and load's look at the files say. Sends and stores nothing."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -23,9 +24,25 @@ class Rehearsal:
         self._programs = compile_datasets(parts.datasets, super_bytes_max=parts.settings.super_string_bytes_max)
         self._default = source(parts).default_dataset
         self._keys = keys(parts)
+        self._whole_files = WholeFiles(parts, self._programs)
 
     async def __call__(self, layer: str, dataset: str, specimens: Sequence[Specimen]) -> Rehearsed:
-        return await self._parts.means.threads.run(self._rehearse, layer, dataset, specimens)
+        told = await self._parts.means.threads.run(self._rehearse, layer, dataset, specimens)
+        return told if layer == "land" else await self._with_files(layer, specimens, told)
+
+    async def _with_files(self, layer: str, specimens: Sequence[Specimen], told: Rehearsed) -> Rehearsed:
+        """Notices that are sound are tried with their files."""
+        attempt = self._whole_files.refined if layer == "refine" else self._whole_files.loaded
+        faults, doubts, inside = [*told.faults], dict[int, str](), Inside()
+        for number, specimen in enumerate(specimens):
+            if specimen.place is not None or faults[number] is not None:
+                continue
+            tried = await attempt(_message(specimen))
+            faults[number] = tried.fault
+            inside.add(tried.inside)
+            if tried.doubt is not None:
+                doubts[number] = tried.doubt
+        return Rehearsed(faults, told.record_ids, doubts, inside)
 
     def _rehearse(self, layer: str, dataset: str, specimens: Sequence[Specimen]) -> Rehearsed:
         faults: list[Fault | None] = [None] * len(specimens)

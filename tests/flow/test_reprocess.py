@@ -13,15 +13,20 @@ from typing import Any
 import pytest
 
 from service.core.definitions import load_datasets
+from service.core.model import Outgoing
 from service.core.ports import Means, Session, Statement
 from service.core.zones import batch_of
+from service.quarantine.reprocess.about_errors import ErrorsRun
 from service.quarantine.reprocess.plan import Plan, plan
+from service.quarantine.reprocess.rounds import Rounds
 from service.quarantine.reprocess.run import Done, Run, already_loaded
 from service.quarantine.reprocess.table import Choice, ErrorTable, read_table
 from service.quarantine.reprocess.tools import Tools
+from service.quarantine.resolve import ROUND_AGE_MAX
 from service.settings import LAYERS
 from service.wiring.parts import Parts
 from service.wiring.reprocess import QUESTIONS, reprocess_tools
+from service.wiring.whole_files import ONLY_THE_WAREHOUSE, OTHER_COLUMNS
 from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import InlineFanOut, InlineThreads, LoopClock, run_virtual
@@ -46,7 +51,8 @@ class AskedWarehouse(FakeWarehouse):
         asked = set(statement.text.split("'")[1::2])
         if statement.name == "loaded":
             return [(len({row["_record_id"] for row in self.rows("events")} & asked),)]
-        entries = [(entry[0], batch_of(entry[0]), entry[8], *entry[10:12]) for entry in self.ledger_rows("events")]
+        rows = self.ledger_rows("errors" if "load_ledger_errors" in statement.text else "events")
+        entries = [(entry[0], batch_of(entry[0]), entry[8], *entry[10:12]) for entry in rows]
         return [entry for entry in entries if entry[1] in asked]
 
 
@@ -166,6 +172,76 @@ def test_what_is_lost_on_its_way_is_not_resolved_by_its_neighbour(world: World, 
     run_virtual(main())
 
 
+async def held_up(world: World, day: str) -> str:
+    """The load notice about that day's file: it is taken away, as if it were late."""
+    queue = world.queues["load"]
+    messages = await queue.receive(wait_seconds=0, visibility_seconds=60)
+    [late] = [message for message in messages if f"dt={day}/" in message.body and '"dataset":"events"' in message.body]
+    await queue.delete([late.receipt])
+    await queue.hide([message.receipt for message in messages if message is not late], 0)
+    return late.body
+
+
+def test_records_in_several_files_are_resolved_when_all_of_them_are_loaded(world: World, tmp_path: Path) -> None:
+    """Two records of two days in one notice, whose files are loaded one by one."""
+
+    async def main() -> None:
+        operator = Operator(world, {"refine_partitions_max": 1})
+        world.send(event(1, amount="many", euros=1), event(2, day=2, amount="few", euros=2))
+        await operator.lives()
+        mend(world, tmp_path)
+        assert (await operator.run()).messages == 1
+        await live(world, lambda: not len(world.queues["refine"]), layers=("refine",), **operator.changed)
+        late = await held_up(world, "2025-12-02")
+        await operator.lives(30)
+        assert world.event_ids() == ["e001"]
+        assert await operator.states() == {"reprocessed": 2}
+        world.queues["load"].put(Outgoing(late))
+        await operator.lives(30)
+        assert world.event_ids() == ["e001", "e002"]
+        assert await operator.states() == {"resolved": 2}
+
+    run_virtual(main())
+
+
+def test_a_message_is_resolved_when_all_files_of_its_records_are_loaded(world: World) -> None:
+    async def main() -> None:
+        operator = Operator(world, {"refine_partitions_max": 1})
+        world.send(event(1), event(2, day=2), dataset=None)
+        await operator.lives()
+        assert (await operator.run()).sent == 1
+        operator.changed["records_dataset_default"] = "events"
+        done = lambda: len(world.queues["records"]) == len(world.queues["refine"]) == 0  # noqa: E731
+        await live(world, done, layers=("land", "refine"), **operator.changed)
+        late = await held_up(world, "2025-12-02")
+        await operator.lives(30)
+        assert world.event_ids() == ["e001"]
+        assert await operator.states() == {"reprocessed": 1}
+        world.queues["load"].put(Outgoing(late))
+        await operator.lives(30)
+        assert await operator.states() == {"resolved": 1}
+
+    run_virtual(main())
+
+
+def test_what_is_sent_in_one_moment_is_resolved_notice_by_notice(world: World, tmp_path: Path) -> None:
+    """Two notices about one raw file: the ledger must be able to tell their files apart."""
+
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1, amount="many", euros=1))
+        await operator.lives()
+        [raw_file] = {item.raw_file for item in (await operator.plan()).items}
+        assert raw_file is not None
+        notice_of = operator.tools.notice_of
+        notices = [await notice_of("events", raw_file) for _ in range(3)]
+        moments = [notice.produced_at for notice in notices]
+        assert sorted({*moments}) == moments
+        assert moments[-1] - moments[0] < timedelta(seconds=1)
+
+    run_virtual(main())
+
+
 SOUND = '{"event_id": "a", "event_time": "2026-01-01T00:00:00Z"}'
 
 
@@ -188,6 +264,133 @@ def test_a_record_is_rehearsed_as_a_record(world: World, body: str, why: str) ->
         await operator.lives()
         expected = (await operator.plan()).forecast
         assert (expected.passing, [code for _, code, _ in expected.failing]) == (0, [why])
+
+    run_virtual(main())
+
+
+def test_a_whole_raw_file_is_rehearsed_record_by_record(world: World) -> None:
+    """What refine would make of it now: refuse it, or refine it, and reject which of its records."""
+
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1), event(2, amount="many"), event(3))
+        world.send("{", event(4))
+        await live(world, lambda: not len(world.queues["records"]), layers=("land",))
+        [uri] = [uri for uri in world.store.objects if uri.startswith("s3://raw/")]
+        whole = world.store.objects[uri]
+        world.store.objects[uri] = b"?" * len(whole)
+        await operator.lives()
+        assert await operator.states() == {"open": 1}
+        expected = (await operator.plan()).forecast
+        assert [code for _, code, _ in expected.failing] == ["bad_file"]
+        assert expected.inside.files == 0
+        world.store.objects[uri] = whole
+        effects, sent = len(world.journal.effects), [len(queue) for queue in world.queues.values()]
+        expected = (await operator.plan()).forecast
+        assert (expected.passing, expected.chosen, expected.untold.total()) == (1, 1, 0)
+        assert (expected.inside.files, expected.inside.passing) == (1, 3)
+        assert {code: count for (_, code, _), count in expected.inside.failing.items()} == {
+            "bad_type": 1,
+            "bad_json": 1,
+        }
+        assert world.journal.effects[effects:] == []
+        assert [len(queue) for queue in world.queues.values()] == sent
+        assert (await operator.run()).sent == 1
+        await operator.lives(5)
+        assert world.event_ids() == ["e001", "e003", "e004"]
+        del world.store.objects[uri]
+        assert (await operator.plan(code="bad_file")).items == []
+
+    run_virtual(main())
+
+
+def test_a_file_that_the_warehouse_refused_is_rehearsed_as_far_as_can_be(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        operator = Operator(world)
+        world.warehouse.refuses = lambda row: row.get("event_id") == "e001"
+        world.send(event(1))
+        await operator.lives()
+        assert await operator.states() == {"open": 1}
+        began = len(world.journal.effects)
+        expected = (await operator.plan()).forecast
+        assert expected.untold == {ONLY_THE_WAREHOUSE: 1}
+        assert (expected.passing, expected.failing.total(), expected.hopeless) == (0, 0, False)
+        assert world.journal.effects[began:] == [], "nobody asks the warehouse"
+        mend(world, tmp_path, DEFINITION.replace("varchar(32)", "varchar(8)"))
+        expected = (await operator.plan()).forecast
+        assert expected.untold == {OTHER_COLUMNS.format(name="event_id"): 1}
+        mend(world, tmp_path, DEFINITION)
+        [uri] = [uri for uri in world.store.objects if uri.startswith("s3://refined/events/")]
+        del world.store.objects[uri]
+        expected = (await operator.plan()).forecast
+        assert {code: count for (_, code, _), count in expected.failing.items()} == {"missing_object": 1}
+
+    run_virtual(main())
+
+
+def test_a_notice_about_records_is_rehearsed_with_these_alone(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1, amount="many", euros=1), event(2))
+        await operator.lives()
+        mend(world, tmp_path)
+        assert (await operator.run()).sent == 1
+        [uri] = [uri for uri in world.store.objects if uri.startswith("s3://raw/")]
+        whole = world.store.objects[uri]
+        world.store.objects[uri] = b"?" * len(whole)
+        await operator.lives(5)
+        world.store.objects[uri] = whole
+        expected = (await operator.plan(code="bad_file")).forecast
+        assert (expected.chosen, expected.inside.files, expected.inside.passing) == (1, 1, 1)
+
+    run_virtual(main())
+
+
+def test_error_files_that_were_refused_go_back_without_a_row_about_them(world: World) -> None:
+    async def main() -> None:
+        operator = Operator(world)
+        world.warehouse.refuses = lambda row: "error_id" in row
+        world.send(event(1, amount="many"))
+        await operator.lives(5)
+        assert len((await operator.errors()).ask("SELECT * FROM latest")) == 1
+        assert world.warehouse.rows("errors") == []
+        world.warehouse.refuses = lambda _: False
+        run = ErrorsRun(operator.tools)
+        try:
+            choice = Choice(EPOCH - timedelta(days=1), EPOCH + timedelta(days=9), dataset="errors")
+            planned = await run.plan(choice, lambda _: None)
+            assert (len(planned.items), planned.forecast.untold) == (1, {ONLY_THE_WAREHOUSE: 1})
+            done = await run.send(planned, rate=100, stop=lambda: False, told=lambda _: None)
+        finally:
+            await run.give_back()
+        assert (done.sent, done.letters) == (1, 1)
+        await operator.lives(30)
+        assert await operator.states() == {"open": 1}
+        subjects = [subject for subject, _ in world.notifier.mails]
+        assert any("resolved: load_refused in errors" in subject for subject in subjects), subjects
+
+    run_virtual(main())
+
+
+def test_what_is_lost_on_its_way_is_mailed_when_it_is_given_up(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1, amount="many", euros=1))
+        await operator.lives()
+        mend(world, tmp_path)
+        round_id = (await operator.run()).round_id
+        [lost] = await world.queues["refine"].receive(wait_seconds=0, visibility_seconds=60)
+        await world.queues["refine"].delete([lost.receipt])
+        rounds = Rounds(operator.tools.errors, operator.tools.means)
+        round_ = await rounds.read(round_id)
+        assert round_ is not None
+        older = replace(round_, began_at=round_.began_at - ROUND_AGE_MAX)
+        await rounds.change(round_id, lambda _: older)
+        await operator.lives(20)
+        assert await operator.states() == {"open": 1}
+        subject, text = world.notifier.mails[-1]
+        assert subject == "Acequia: lost on the way: bad_type in events (1)"
+        assert "LOST ON THE WAY, OPEN AGAIN" in text
 
     run_virtual(main())
 

@@ -46,21 +46,29 @@ class Claims:
     def __len__(self) -> int:
         return len(self._claims)
 
-    async def gather(self, wanted: Collection[str], stop: Callable[[], bool]) -> None:
-        """Receive until all of these errors' letters are found, or the queue has no more for us."""
-        missing, empty = set(wanted), 0
+    async def gather(
+        self, wanted: Collection[str] | None, stop: Callable[[], bool], seen: Callable[[Letter], None] = lambda _: None
+    ) -> bool:
+        """Receive until all of these errors' letters are found (None: of all), or the queue has no more for us; says
+        whether it has no more. Each letter is shown to `seen`.
+        """
+        missing, empty = set(wanted or ()), 0
         until = self._clock.monotonic() + GATHER_SECONDS_MAX
-        while missing and empty < EMPTY_MAX and len(self) < CLAIMS_MAX and not stop():
+        while (missing or wanted is None) and empty < EMPTY_MAX and len(self) < CLAIMS_MAX and not stop():
             asked = self._clock.monotonic()
             if asked >= until:
-                return
+                break
             messages = await self._queue.receive(wait_seconds=WAIT_SECONDS, visibility_seconds=VISIBILITY_SECONDS)
             empty = 0 if messages else empty + 1
             for message in messages:
-                claim = _claim(message, asked + VISIBILITY_SECONDS)
+                letter = read_letter(message.body)
+                claim = _claim(message, letter, asked + VISIBILITY_SECONDS)
                 self._claims[message.receipt] = claim
                 missing.difference_update(_ids(claim))
+                if letter is not None:
+                    seen(letter)
             await self.keep()
+        return empty >= EMPTY_MAX
 
     async def keep(self) -> None:
         """Have more time for what has gone a good part of it. To be called at least every minute.
@@ -104,8 +112,7 @@ class Claims:
         self._claims = {receipt: claim for receipt, claim in self._claims.items() if claim.expires > now}
 
 
-def _claim(message: Message, expires: float) -> _Claim:
-    letter = read_letter(message.body)
+def _claim(message: Message, letter: Letter | None, expires: float) -> _Claim:
     if letter is None:  # none of ours: it is nobody's error, so it is given back
         return _Claim("", message.received_at, expires)
     return _Claim(_packed(letter), letter.last_failed_at, expires)

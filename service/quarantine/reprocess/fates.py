@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Literal
 
 from service.core.dead_letter import Place
+from service.core.moments import naive, utc
 from service.quarantine.reprocess.rounds import Awaited, Round, SentItem
-from service.quarantine.reprocess.table import ErrorRow, ErrorTable, naive, utc
+from service.quarantine.reprocess.table import ErrorRow, ErrorTable
 
 Fate = Literal["passed", "failed", "waiting"]
 SKEW = timedelta(minutes=5)
@@ -24,7 +25,7 @@ WHERE round_id = $round_id AND state = 'open'
 """
 _LEFT = """
 SELECT error_id, regexp_extract(raw_file, '([^/]+)[.]parquet$', 1) AS batch, row_index, message_id FROM latest
-WHERE raw_file IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
+WHERE row_index IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
   AND batch IN (SELECT unnest($batches::VARCHAR[]))
 """
 _KNOWN = """
@@ -63,7 +64,7 @@ def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str],
     facts = Facts()
     for error_id, layer, raw_file, row, index, message_id in table.ask(_AGAIN, round_id=round_.round_id):
         facts.again_ids.add(error_id)
-        if raw_file is not None:
+        if row is not None:
             facts.again_places.add((raw_file, (row, index)))
         elif message_id is not None:
             facts.again_messages.add((layer, message_id))
@@ -114,12 +115,17 @@ def lost_now(items: Iterable[SentItem], facts: Facts, round_id: str) -> list[Err
     return [*{one.row.error_id: one.row for one in sent}.values()]
 
 
+def without_rows(items: Iterable[SentItem], facts: Facts) -> list[SentItem]:
+    """Those of these that have no error row: they are about files of the errors dataset itself."""
+    return [item for item in items if item.layer == "load" and facts.known.keys().isdisjoint(item.error_ids)]
+
+
 def _failed(item: SentItem, facts: Facts) -> bool:
     """In this round, or since: a row that is open again is nobody's to settle."""
     if any(one in facts.again_ids or _is_open(facts.known.get(one)) for one in item.error_ids):
         return True
-    if item.raw_file is not None:
-        assert item.row_index is not None, "records have places"
+    if item.row_index is not None:
+        assert item.raw_file is not None, "records lie in a raw file"
         assert item.record_index is not None, "records have places"
         return (item.raw_file, (item.row_index, item.record_index)) in facts.again_places
     return item.origin is not None and (item.layer, item.origin) in facts.again_messages

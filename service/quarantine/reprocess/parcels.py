@@ -5,18 +5,20 @@ A parcel is one message for the queue on which its items failed. What cannot be 
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 from service.core.dead_letter import PLACES_MAX, Place
 from service.core.errors import RejectedError
 from service.core.marks import Mark, origin_of
 from service.core.model import Original, Outgoing
+from service.core.moments import EARLIEST, naive
 from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
 from service.core.send_back import send_back
 from service.core.zones import batch_of
 from service.quarantine.reprocess.rehearse import OriginalsReader
 from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
-from service.quarantine.reprocess.table import Item, naive
+from service.quarantine.reprocess.table import Item
 from service.quarantine.reprocess.tools import NoticeOf
 
 T = TypeVar("T")
@@ -40,6 +42,24 @@ class Refused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What records share that one notice can tell of: each of them fails again with the facts of its own past.
+
+    Rows that others have written may tell of moments that no notice and no mark holds.
+    """
+
+    raw_file: str
+    dataset: str
+    tried: int
+    first_failed_at: datetime
+
+    @classmethod
+    def of(cls, item: Item) -> "_Alike":
+        assert item.raw_file is not None, "records lie in a raw file"
+        return cls(item.raw_file, item.dataset, item.tried, max(item.first_failed_at, EARLIEST))
+
+
 class Parcels:
     """Makes them, for one round."""
 
@@ -50,25 +70,27 @@ class Parcels:
 
     async def of(self, items: Sequence[Item]) -> AsyncIterator[Parcel | Refused]:
         """All of them; an original or a raw file's footer is in memory at a time."""
-        by_file: dict[tuple[str, str, int], list[Item]] = {}
+        alike: dict[_Alike, list[Item]] = {}
         for item in items:
-            if item.raw_file is not None:
-                by_file.setdefault((item.raw_file, item.dataset, item.tried), []).append(item)
-        for (raw_file, dataset, tried), same in by_file.items():
+            if item.row_index is not None:
+                alike.setdefault(_Alike.of(item), []).append(item)
+        for what, same in alike.items():
             for some in _slices(same, PLACES_MAX):
-                yield await self._records(raw_file, dataset, tried, some)
-        async for item, specimen in self._originals.of(item for item in items if item.raw_file is None):
+                yield await self._records(what, some)
+        async for item, specimen in self._originals.of(item for item in items if item.row_index is None):
             yield Refused([item], GONE) if specimen is None else self._message(item, specimen.original)
 
-    async def _records(self, raw_file: str, dataset: str, tried: int, items: Sequence[Item]) -> Parcel | Refused:
+    async def _records(self, what: _Alike, items: Sequence[Item]) -> Parcel | Refused:
         try:
-            notice = await self._notice_of(dataset, raw_file)
+            notice = await self._notice_of(what.dataset, what.raw_file)
         except RejectedError as wrong:
             return Refused(items, wrong.sentence)
         places = [_place(item) for item in items]
         rows = tuple(dict.fromkeys(places))
-        told = replace(notice, rows=rows, attempt=tried, round_id=self._round_id)
-        awaited = [Awaited(dataset, notice.batch_id, moment=naive(notice.produced_at))]
+        told = replace(
+            notice, rows=rows, attempt=what.tried, round_id=self._round_id, first_failed_at=what.first_failed_at
+        )
+        awaited = [Awaited(what.dataset, notice.batch_id, moment=naive(notice.produced_at))]
         sent = [
             (item, sent_item(item, whole=index == WHOLE_MESSAGE, awaited=awaited))
             for item, (_, index) in zip(items, places, strict=True)
@@ -78,10 +100,12 @@ class Parcels:
     def _message(self, item: Item, original: Original) -> Parcel | Refused:
         origin = origin_of(original)
         try:
-            outgoing = send_back(original, Mark(item.error_id, origin, item.tried, self._round_id), item.dataset)
+            mark = Mark(item.error_id, origin, item.tried, self._round_id, max(item.first_failed_at, EARLIEST))
+            outgoing = send_back(original, mark)
         except RejectedError as wrong:
             return Refused([item], wrong.sentence)
-        sent = sent_item(item, awaited=[*_awaited(item.layer, original.body)], origin=origin)
+        whole = replace(item, raw_file=None)  # a round keeps the file of what lies in it
+        sent = sent_item(whole, awaited=[*_awaited(item.layer, original.body)], origin=origin)
         return Parcel(item.layer, outgoing, [(item, sent)])
 
 
@@ -103,7 +127,8 @@ def _awaited(layer: str, body: str) -> Iterator[Awaited]:
     if layer == "load":
         yield Awaited(notice.dataset, notice.batch_id, tuple(file.uri for file in notice.files))
     else:
-        yield from (Awaited(notice.dataset, batch_of(file.uri)) for file in notice.files)
+        moment = naive(notice.produced_at) if notice.rows else None
+        yield from (Awaited(notice.dataset, batch_of(file.uri), moment=moment) for file in notice.files)
 
 
 def _slices(whole: Sequence[T], most: int) -> Iterable[Sequence[T]]:

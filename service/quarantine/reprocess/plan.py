@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.core.errors import CODES, SetupError
+from service.core.moments import utc
 from service.core.ports import Means
 from service.core.zones import Zone
 from service.quarantine.arrivals import LAYERS
 from service.quarantine.reprocess.rehearse import Forecast, OriginalsReader, forecast
 from service.quarantine.reprocess.table import (
     ATTEMPTS_CEILING,
+    DAYS_BEFORE,
     DAYS_MAX,
     Choice,
     ErrorTable,
     Group,
     Item,
     read_table,
-    utc,
 )
 from service.quarantine.reprocess.tools import Tools
 
@@ -57,7 +58,7 @@ async def errors_of(choice: Choice, zone: Zone, means: Means) -> ErrorTable:
         raise SetupError(f"--layer {choice.layer!r} is none; there are {', '.join(sorted(LAYERS))}")
     if choice.code is not None and choice.code not in CODES:
         raise SetupError(f"--code {choice.code!r} is none; there are {', '.join(sorted(CODES))}")
-    return await read_table(zone, means, choice.since.date())
+    return await read_table(zone, means, choice.since.date(), days_before=DAYS_BEFORE)
 
 
 async def group_of(fingerprint: str, table: ErrorTable, choice: Choice, means: Means) -> Group:

@@ -1,11 +1,11 @@
 """What would become of the chosen under the definitions of now: the layers' own code judges it, nothing is sent.
 
-Only the errors zone is read, one file of originals at a time.
+The errors zone is read, one file of originals at a time; and where a notice failed, the files that it names.
 """
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -28,8 +28,8 @@ from service.quarantine.reprocess.table import Item
 SPECIMENS_MAX = 10_000
 """So many are judged at a time, of one layer and dataset."""
 SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
-TOLD_OF_NOTICES: frozenset[Code] = frozenset({"bad_notice", "unknown_dataset"})
-"""Why a notice failed, where it tells alone whether that is mended. Of others the files would have to be tried."""
+NOTICES_MAX = 8
+"""Of notices so many, because each may be a whole file to try."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,12 +55,34 @@ class Fault:
     sentence: str
 
 
+@dataclass(slots=True)
+class Inside:
+    """What would become of the records in whole files that would be refined; those that fail fail one by one."""
+
+    files: int = 0
+    passing: int = 0
+    failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By dataset, code and sentence."""
+
+    def add(self, other: "Inside") -> None:
+        """Count these too."""
+        self.files += other.files
+        self.passing += other.passing
+        self.failing.update(other.failing)
+
+
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """A fault for each specimen, None where it would pass; and the `_record_id`s of all records that would pass."""
+    """A fault for each specimen, None where it would pass; and the `_record_id`s of the records that would pass.
+
+    `doubts` says of some why nobody can tell beforehand, by their numbers. Of what is `inside` whole files no ids are
+    told, because they may be very many.
+    """
 
     faults: Sequence[Fault | None]
     record_ids: Sequence[str] = ()
+    doubts: Mapping[int, str] = field(default_factory=dict)
+    inside: Inside = field(default_factory=Inside)
 
 
 Rehearse = Callable[[str, str, Sequence[Specimen]], Awaitable[Rehearsed]]
@@ -69,36 +91,37 @@ Rehearse = Callable[[str, str, Sequence[Specimen]], Awaitable[Rehearsed]]
 
 @dataclass(slots=True)
 class Forecast:
-    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read; against
-    those in `untold` nothing speaks, but only the layer itself, with the files in hand, could tell whether they pass.
+    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read; `untold`,
+    by the reason, those against which nothing speaks, but of which nobody can tell beforehand whether they pass.
     """
 
     passing: int = 0
     unknown: int = 0
-    untold: int = 0
+    untold: Counter[str] = field(default_factory=Counter)
     failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """By dataset, code and sentence."""
     record_ids: dict[str, set[str]] = field(default_factory=dict)
     """Of what would pass, by dataset."""
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def chosen(self) -> int:
         """All of them."""
-        return self.passing + self.unknown + self.untold + self.failing.total()
+        return self.passing + self.unknown + self.untold.total() + self.failing.total()
 
     @property
     def hopeless(self) -> bool:
-        """Whether most would fail again."""
-        return 2 * self.failing.total() > self.chosen
+        """Whether most would fail again, or most records of the whole files among them."""
+        failing = self.inside.failing.total()
+        return 2 * self.failing.total() > self.chosen or failing > self.inside.passing
 
     def add(self, dataset: str, items: Sequence[Item], rehearsed: Rehearsed) -> None:
         """Take what was judged together."""
         faults = [fault for fault in rehearsed.faults if fault is not None]
         self.failing.update((dataset, fault.code, fault.sentence) for fault in faults)
-        sound = (item for item, fault in zip(items, rehearsed.faults, strict=True) if fault is None)
-        untold = sum(_untold(item) for item in sound)
-        self.untold += untold
-        self.passing += len(items) - len(faults) - untold
+        self.untold.update(rehearsed.doubts.values())
+        self.passing += len(items) - len(faults) - len(rehearsed.doubts)
+        self.inside.add(rehearsed.inside)
         self.record_ids.setdefault(dataset, set()).update(rehearsed.record_ids)
 
 
@@ -133,12 +156,12 @@ async def forecast(
     """Judge all of them; `progress` is told how many more are judged."""
     found = Forecast()
     pile: list[tuple[Item, Specimen]] = []
-    kind, size = ("", ""), 0
+    kind, size = ("", "", False), 0
 
     async def judge() -> None:
         nonlocal size
         if pile:
-            judged = await rehearse(*kind, [specimen for _, specimen in pile])
+            judged = await rehearse(*kind[:2], [specimen for _, specimen in pile])
             found.add(kind[1], [item for item, _ in pile], judged)
             progress(len(pile))
         pile.clear()
@@ -149,18 +172,15 @@ async def forecast(
             found.unknown += 1
             progress(1)
             continue
-        if (item.layer, item.dataset) != kind or len(pile) >= SPECIMENS_MAX or size >= SPECIMEN_BYTES_MAX:
+        notice = item.layer != "land" and item.row_index is None
+        most = NOTICES_MAX if notice else SPECIMENS_MAX
+        if (item.layer, item.dataset, notice) != kind or len(pile) >= most or size >= SPECIMEN_BYTES_MAX:
             await judge()
-            kind = item.layer, item.dataset
+            kind = item.layer, item.dataset, notice
         pile.append((item, specimen))
         size += len(specimen.original.body)
     await judge()
     return found
-
-
-def _untold(item: Item) -> bool:
-    """Whether a whole file failed, or a notice for a reason that it does not show."""
-    return item.raw_file is None and item.layer != "land" and item.code not in TOLD_OF_NOTICES
 
 
 def _opened(item: Item) -> bool:
@@ -195,5 +215,5 @@ def _specimen(row: dict[str, Any]) -> Specimen:
     attributes = {name: Attribute.from_json(value) for name, value in json.loads(row["attributes"] or "{}").items()}
     sent_at = row["sent_at"] or _LONG_AGO
     original = Original(row["message_id"] or "", sent_at, attributes, row["body"].decode("utf-8", "surrogatepass"))
-    place = None if row["raw_file"] is None else (row["row_index"], row["record_index"])
+    place = None if row["row_index"] is None else (row["row_index"], row["record_index"])
     return Specimen(row["error_id"], original, row["raw_file"], place)

@@ -1,12 +1,12 @@
 """Error rows written once more, in another state: copies of their latest versions, in files of their own.
 
-Versions decide which row of a failure counts. A copy is the very next version of the row that it takes the place of,
+Versions decide which row of a failure counts. A copy is a version right after the row that it takes the place of,
 however late it is written: what was sent back and has failed again by then, or is seen to have failed only later, is a
 later version, and counts.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,14 +17,23 @@ import pyarrow.parquet as pq
 from service.core.errors import SetupError
 from service.core.errors_dataset import ERRORS, State
 from service.core.model import Outgoing
+from service.core.moments import naive, utc
 from service.core.notice import File, FileNotice
 from service.core.ports import Means, Queue
 from service.core.zones import Zone, refined_key, refined_place
 from service.quarantine.quarantine import FILES_A_NOTICE
-from service.quarantine.reprocess.table import ErrorRow, naive, utc
+from service.quarantine.reprocess.table import ErrorRow
 from service.quarantine.rows import SCHEMA
 
-_TICK = timedelta(microseconds=1)
+_TICKS: Mapping[State, timedelta] = {
+    "parked": timedelta(microseconds=1),
+    "reprocessed": timedelta(microseconds=2),
+    "resolved": timedelta(microseconds=3),
+    "open": timedelta(microseconds=4),
+}
+"""By so much a copy is later than its row: of two that are made at once the same one counts everywhere, the one that
+says more of what became of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def _day_file(rows: pa.Table, restating: Restating, uri: str, now: datetime) -> 
     moment = pa.timestamp("us")
     changed = {
         "state": pa.repeat(restating.state, rows.num_rows),
-        "updated_at": pc.add(rows.column("updated_at"), pa.scalar(_TICK, pa.duration("us"))),
+        "updated_at": pc.add(rows.column("updated_at"), pa.scalar(_TICKS[restating.state], pa.duration("us"))),
         "_received_at": pa.repeat(pa.scalar(naive(now), moment), rows.num_rows),
         "_raw_file": pa.repeat(uri, rows.num_rows),
     }

@@ -29,8 +29,8 @@ Stage = Literal["sending", "sent", "over"]
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What must be in the ledger: these very files; or what came of the notice of that `moment` about records of the
-    batch; where neither is told, a file of the batch since the round began.
+    """What must be in the ledger: these very files; or every file that came of the notice of that `moment` about
+    records of the batch; where neither is told, every file of the batch, one of them since the round began.
 
     The moment is as ledgers have it: UTC without a zone, in microseconds. Rounds of older versions tell none.
     """

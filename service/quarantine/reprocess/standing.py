@@ -1,4 +1,8 @@
-"""Where a fingerprint stands, from its error rows: open if one of them is, else parked, reprocessed, resolved."""
+"""Where a fingerprint stands, from its error rows: open if one of them is, else parked, reprocessed, resolved.
+
+Failures about the errors dataset itself have no rows: who sends them back says so, and their rounds say when all of it
+is there.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -36,6 +40,14 @@ async def mark_standings(fingerprints: Iterable[str], zone: Zone, means: Means) 
         if standing != state.state:
             await states.mark(state.fingerprint, standing, failed=state.failed)
     return standings
+
+
+async def mark_without_rows(fingerprints: Iterable[str], standing: Standing, zone: Zone, means: Means) -> None:
+    """Have those of these that were sent back stand so; what has failed since, or was not all sent, stays as it is."""
+    states = States(zone, means)
+    for state in await states.read(sorted(set(fingerprints))):
+        if state.state == "reprocessed":
+            await states.mark(state.fingerprint, standing, failed=state.failed)
 
 
 def _standing(*, is_open: bool, parked: bool, sent: bool) -> Standing:

@@ -1,12 +1,13 @@
 """The error rows of some days, read from the errors zone alone, and what can be asked of them.
 
 All rows of these days are in memory at once, without their previews: texts that many rows share are kept once, so a row
-takes some 150 bytes. Days are those of the first failure, by which the files lie.
+takes some 150 bytes. Files lie by the day of the first failure; what failed first before these days, and again since,
+is found by when its file was written.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
+from service.core.moments import naive, utc
 from service.core.ports import Means
 from service.core.zones import Zone, refined_place
 from service.quarantine.rows import SCHEMA
@@ -28,7 +30,12 @@ COLUMNS = [name for name in SCHEMA.names if name not in ("preview", "size_bytes"
 _SHARED = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([(name, _SHARED if name in WORDS else SCHEMA.field(name).type) for name in COLUMNS])
 FILES_AT_A_TIME = 64
+DAYS_AT_A_TIME = 16
 DAYS_MAX = 400
+DAYS_BEFORE = 90
+"""So long after its first failure a record may fail again and be found among those of its last failure's day."""
+SKEW = timedelta(days=1)
+"""More than clocks differ."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": "1GB",
@@ -41,7 +48,7 @@ _LATEST = """
 CREATE TEMP VIEW latest AS
 SELECT * REPLACE (min(first_failed_at) OVER same AS first_failed_at, max(attempts) OVER same AS attempts),
   CASE
-    WHEN raw_file IS NOT NULL THEN concat(raw_file, ' ', row_index, ' ', record_index)
+    WHEN row_index IS NOT NULL THEN concat(raw_file, ' ', row_index, ' ', record_index)
     WHEN message_id IS NOT NULL THEN concat(layer, ' ', message_id)
     ELSE error_id
   END AS thing
@@ -143,6 +150,8 @@ class ErrorRow:
 class Item:
     """What can be sent back as one: a record by its place in a raw file, or a message that failed whole.
 
+    A record has `row_index`; a message that failed whole has a `raw_file` too where it is a notice about one.
+
     The facts are those of its latest failure that was chosen; `tried` is how often it was tried over all rounds, under
     whichever code it failed, and `rows` are all of its error rows that are not resolved, the oldest `first_failed_at`.
     """
@@ -214,10 +223,12 @@ class ErrorTable:
         return self._database.execute(question, parameters).fetchall()
 
 
-async def read_table(zone: Zone, means: Means, since: date) -> ErrorTable:
-    """Every error row of that day and later. Files that are removed meanwhile are left out."""
+async def read_table(zone: Zone, means: Means, since: date, *, days_before: int = 0) -> ErrorTable:
+    """Every error row of that day and later; of so many days before it, what was written since. Files that are removed
+    meanwhile are left out.
+    """
     pieces, unreadable = [_SCHEMA.empty_table()], []
-    uris = [uri async for uri in _files(zone, means, since)]
+    uris = await _files(zone, means, since, days_before)
     for start in range(0, len(uris), FILES_AT_A_TIME):
         some = uris[start : start + FILES_AT_A_TIME]
         found = await means.fan_out.run(means.store.read(uri) for uri in some)
@@ -230,21 +241,32 @@ async def read_table(zone: Zone, means: Means, since: date) -> ErrorTable:
     return await means.threads.run(lambda: ErrorTable(pa.concat_tables(pieces), unreadable))
 
 
-async def _files(zone: Zone, means: Means, since: date) -> AsyncIterator[str]:
-    last = means.clock.now().date() + timedelta(days=2)
-    for number in range(max(0, (last - since).days) + 1):
-        prefix = zone.uri(f"{ERRORS.name}/dt={since + timedelta(days=number)}/")
-        async for page in means.store.pages(prefix):
-            for listed in page:
-                if _ours(zone, listed.uri):
-                    yield listed.uri
+async def _files(zone: Zone, means: Means, since: date, days_before: int) -> list[str]:
+    days = max(0, (means.clock.now().date() + timedelta(days=2) - since).days)
+    written_since = f"{since - SKEW:%Y%m%d}"
+
+    async def of_day(day: date) -> list[str]:
+        prefix = zone.uri(f"{ERRORS.name}/dt={day}/")
+        uris = [listed.uri async for page in means.store.pages(prefix) for listed in page]
+        return [
+            uri for uri in uris if (batch_id := _batch_id(zone, uri)) and (day >= since or batch_id >= written_since)
+        ]
+
+    found: list[str] = []
+    for first in range(-days_before, days + 1, DAYS_AT_A_TIME):
+        numbers = range(first, min(first + DAYS_AT_A_TIME, days + 1))
+        for uris in await means.fan_out.run(of_day(since + timedelta(days=number)) for number in numbers):
+            found.extend(uris)
+    return found
 
 
-def _ours(zone: Zone, uri: str) -> bool:
+def _batch_id(zone: Zone, uri: str) -> str:
+    """Of the batch that the file stems from, which begins with its moment; empty where it is no error file."""
     try:
-        return refined_place(zone, uri).dataset == ERRORS.name
+        place = refined_place(zone, uri)
     except RejectedError:
-        return False
+        return ""
+    return place.batch_id if place.dataset == ERRORS.name else ""
 
 
 def _read(body: bytes) -> pa.Table | None:
@@ -259,13 +281,3 @@ def _item(row: tuple[Any, ...]) -> Item:
     rows = tuple(ErrorRow(one["error_id"], one["file"], utc(one["failed_at"])) for one in row[-1])
     facts = dict(zip(Item.__slots__, row[:-2], strict=False))
     return Item(**facts, first_failed_at=utc(row[-2]), rows=rows)
-
-
-def utc(moment: datetime) -> datetime:
-    """A moment as files hold it, with its zone."""
-    return moment.replace(tzinfo=UTC)
-
-
-def naive(moment: datetime) -> datetime:
-    """A moment as files hold it: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from service.core.model import Attribute, Message, Original
 from service.refine.open import open_bodies
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 LETTER = DeadLetter(
     layer="refine",
     dataset="things",
@@ -117,15 +118,27 @@ def test_two_messages_with_the_same_fault_have_two_error_ids(message: Callable[.
     assert len(ids) == 2
 
 
-def test_a_message_that_was_sent_back_and_fails_again_is_the_same_failure(message: Callable[..., Message]) -> None:
+@pytest.mark.parametrize("layer", ["land", "refine", "load"])
+def test_a_message_that_was_sent_back_and_fails_again_is_the_same_failure(
+    message: Callable[..., Message], layer: str
+) -> None:
     wrong = RejectedError("unknown_dataset", "no")
-    first = rejected_message("land", "", message(message_id="m0", receive_count=7), wrong, NOON)
+    first = rejected_message(layer, "", message(message_id="m0", receive_count=7), wrong, NOON)
     assert (first.attempts, first.round_id) == (1, ""), "a receive is no try"
-    mark = Mark(first.error_id, "m0", first.attempts, "r1")
+    mark = Mark(first.error_id, "m0", first.attempts, "r1", NOON)
     marked = message(message_id="m9", attributes={MARK_ATTRIBUTE: mark.attribute()})
-    second = rejected_message("land", "", marked, wrong, NOON)
+    second = rejected_message(layer, "", marked, wrong, NOON + DAY)
     assert (second.error_id, second.attempts, second.round_id) == (first.error_id, 2, "r1")
-    assert envelope(second)["original"]["message_id"] == "m9"
+    told = envelope(second)
+    assert told["original"]["message_id"] == "m9"
+    assert (told["first_failed_at"], told["last_failed_at"]) == (NOON.isoformat(), (NOON + DAY).isoformat())
+
+
+@pytest.mark.parametrize("told", [None, NOON + timedelta(days=2)], ids=["an older mark", "a mark of the future"])
+def test_nothing_failed_first_later_than_now(message: Callable[..., Message], told: datetime | None) -> None:
+    marked = message(attributes={MARK_ATTRIBUTE: Mark("e", "m0", 1, "r1", told).attribute()})
+    letter = rejected_message("land", "", marked, RejectedError("unknown_dataset", "no"), NOON)
+    assert envelope(letter)["first_failed_at"] == NOON.isoformat()
 
 
 @pytest.mark.parametrize("column", [None, "x"])

@@ -52,7 +52,7 @@ def test_a_replay_may_leave_nothing_of_its_raw_file() -> None:
 
 
 RAW = replace(NOTICE, zone="raw", files=NOTICE.files[:1], columns=[], definition="")
-OF_ROWS = replace(RAW, rows=((0, 1), (7, 0), (9, WHOLE_MESSAGE)), attempt=2, round_id="r1")
+OF_ROWS = replace(RAW, rows=((0, 1), (7, 0), (9, WHOLE_MESSAGE)), attempt=2, round_id="r1", first_failed_at=NOON)
 
 
 def test_a_replay_of_rows_survives_the_queue() -> None:
@@ -61,9 +61,15 @@ def test_a_replay_of_rows_survives_the_queue() -> None:
 
 def test_a_notice_of_an_older_version_is_about_whole_files() -> None:
     given = json.loads(RAW.to_json())
-    for name in ("rows", "attempt", "round_id"):
+    for name in ("rows", "attempt", "round_id", "first_failed_at"):
         del given[name]
     assert FileNotice.from_json(json.dumps(given)) == RAW
+
+
+def test_a_notice_about_rows_of_an_older_version_has_no_first_moment() -> None:
+    given = json.loads(OF_ROWS.to_json())
+    del given["first_failed_at"]
+    assert FileNotice.from_json(json.dumps(given)) == replace(OF_ROWS, first_failed_at=None)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +195,11 @@ def test_the_sentence_holds_no_value_of_the_body() -> None:
     [
         {"produced_at": "0001-01-01T00:00:00+14:00"},
         {"produced_at": "9999-12-31T23:59:59-14:00"},
+        {"first_failed_at": 5},
+        {"first_failed_at": "2024-03-04T12:00:00"},
+        {"first_failed_at": "1999-12-31T23:59:59Z"},
+        {"first_failed_at": "0001-01-01T00:00:00+14:00"},
+        {"first_failed_at": "9999-12-31T23:59:59-14:00"},
         {"round_id": "\ud800"},
         {"round_id": "r" * 65},
         {"round_id": "one\ntwo"},

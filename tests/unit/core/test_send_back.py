@@ -17,7 +17,7 @@ from service.core.send_back import ATTRIBUTES_MAX, BYTES_MAX, send_back
 from service.refine.open import open_bodies
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
-MARK = Mark(error_id="0" * 32, origin="m0", attempt=1, round_id="r1")
+MARK = Mark(error_id="0" * 32, origin="m0", attempt=1, round_id="r1", first_failed_at=NOON)
 TEXT = st.text(st.characters(), max_size=40)
 """Halves of surrogate pairs too, also two that would make a whole."""
 ATTRIBUTE = st.builds(Attribute, TEXT, TEXT | st.binary(max_size=20))
@@ -47,7 +47,7 @@ def test_what_comes_back_is_the_message_that_failed(message: Message) -> None:
     read = read_letter(letter(message).outgoing().body)
     assert read is not None
     assert read.original == Original.of(message)
-    back = send_back(read.original, MARK, "")
+    back = send_back(read.original, MARK)
     assert contents(back) == (message.body, dict(message.attributes))
     assert Mark.of(Message("other", back.body, back.attributes, NOON, NOON, 1, "")) == MARK
     assert len(back.attributes) <= ATTRIBUTES_MAX
@@ -71,7 +71,7 @@ def test_it_fails_again_and_again_and_stays_the_same_failure(message: Message, t
         read = read_letter(failed.outgoing().body)
         assert read is not None
         assert read.original is not None
-        back = send_back(read.original, Mark(read.error_id, "m0", read.attempts, f"r{attempt}"), "")
+        back = send_back(read.original, Mark(read.error_id, "m0", read.attempts, f"r{attempt}"))
         failed = letter(Message(f"later-{attempt}", back.body, back.attributes, NOON, NOON, 1, ""))
         assert (failed.error_id, failed.attempts, failed.round_id) == (first.error_id, attempt + 1, f"r{attempt}")
         assert contents(back) == (message.body, dict(message.attributes))
@@ -82,42 +82,36 @@ def attributes(count: int, size: int = 1) -> dict[str, Attribute]:
 
 
 def test_nine_attributes_leave_room_for_the_mark_and_ten_do_not() -> None:
-    plain = send_back(Original("m0", NOON, attributes(9), '{"a": 1}'), MARK, "")
+    plain = send_back(Original("m0", NOON, attributes(9), '{"a": 1}'), MARK)
     assert plain == Outgoing('{"a": 1}', attributes(9) | {MARK_ATTRIBUTE: MARK.attribute()})
-    wrapped = send_back(Original("m0", NOON, attributes(10), '{"a": 1}'), MARK, "things")
-    assert wrapped.attributes == {"dataset": Attribute("String", "things"), MARK_ATTRIBUTE: MARK.attribute()}
+    wrapped = send_back(Original("m0", NOON, attributes(10), '{"a": 1}'), MARK)
+    assert wrapped.attributes == {MARK_ATTRIBUTE: MARK.attribute()}
     assert open_bodies([wrapped.body]).records == ['{"a": 1}']
 
 
 def test_an_older_mark_makes_room_for_the_new_one() -> None:
     older = attributes(9) | {MARK_ATTRIBUTE: Mark("0" * 32, "m0", 0, "r0").attribute()}
-    assert send_back(Original("m0", NOON, older, "{}"), MARK, "") == Outgoing(
+    assert send_back(Original("m0", NOON, older, "{}"), MARK) == Outgoing(
         "{}", attributes(9) | {MARK_ATTRIBUTE: MARK.attribute()}
     )
 
 
 def test_a_foreign_attribute_of_that_name_is_kept_too() -> None:
     foreign = {MARK_ATTRIBUTE: Attribute("String", "mine"), "a": Attribute("String", "b")}
-    back = send_back(Original("m0", NOON, foreign, "{}"), MARK, "")
+    back = send_back(Original("m0", NOON, foreign, "{}"), MARK)
     assert contents(back) == ("{}", foreign)
     assert back.attributes == {MARK_ATTRIBUTE: MARK.attribute()}
 
 
-@pytest.mark.parametrize(
-    ("given", "told", "found"),
-    [
-        ({}, "things", {"dataset": Attribute("String", "things")}),
-        ({}, "", {}),
-        ({"dataset": Attribute("String", "others")}, "things", {"dataset": Attribute("String", "others")}),
-    ],
-)
+@pytest.mark.parametrize("own", [{}, {"dataset": Attribute("String", "others")}], ids=["none", "its own"])
 @pytest.mark.parametrize("more", [0, 10])
-def test_a_dataset_is_told_where_the_message_names_none(
-    given: dict[str, Attribute], told: str, found: dict[str, Attribute], more: int
+def test_nothing_but_the_mark_is_added_and_a_wrapped_message_still_says_whose_it_is(
+    own: dict[str, Attribute], more: int
 ) -> None:
-    back = send_back(Original("m0", NOON, given | attributes(more), "{}"), MARK, told)
-    assert {name: value for name, value in back.attributes.items() if name == "dataset"} == found
+    back = send_back(Original("m0", NOON, own | attributes(more), "{}"), MARK)
+    assert back.attributes == own | {MARK_ATTRIBUTE: MARK.attribute()}
     assert ("acequia_dead_letter" in back.body) == (more == 10)
+    assert contents(back) == ("{}", own | attributes(more))
 
 
 def full(room: int, text: str = "x") -> Original:
@@ -127,23 +121,23 @@ def full(room: int, text: str = "x") -> Original:
 
 def test_a_body_that_just_leaves_room_goes_as_it_is() -> None:
     room = len(MARK_ATTRIBUTE) + MARK.attribute().size_bytes
-    back = send_back(full(room), MARK, "")
+    back = send_back(full(room), MARK)
     assert (back.body, back.size_bytes) == (full(room).body, BYTES_MAX)
 
 
 def test_bytes_are_counted_as_sqs_counts_them_not_characters() -> None:
     room = len(MARK_ATTRIBUTE) + MARK.attribute().size_bytes
-    assert send_back(full(room + 2, "é"), MARK, "").body == full(room + 2, "é").body
-    assert send_back(full(room - 2, "é"), MARK, "").size_bytes < 100_000
+    assert send_back(full(room + 2, "é"), MARK).body == full(room + 2, "é").body
+    assert send_back(full(room - 2, "é"), MARK).size_bytes < 100_000
 
 
 def test_a_body_that_leaves_none_goes_compressed_and_opens_to_the_same_records() -> None:
     record = '{"t":"é \\" ' + "x" * 80 + '"}'
     body = "\n".join([record] * (BYTES_MAX // len((record + "\n").encode())))
     assert BYTES_MAX - 100 < len(body.encode()) <= BYTES_MAX
-    back = send_back(Original("m0", NOON, attributes(1), body), MARK, "things")
+    back = send_back(Original("m0", NOON, attributes(1), body), MARK)
     assert back.size_bytes <= BYTES_MAX
-    assert set(back.attributes) == {"dataset", MARK_ATTRIBUTE}
+    assert set(back.attributes) == {MARK_ATTRIBUTE}
     assert "\n".join(open_bodies([back.body]).records) == body
     packed = base64.b64decode(json.loads(back.body)["original"]["body"])
     assert packed[4:8] == bytes(4), "no moment in it: the same message is the same bytes"
@@ -152,15 +146,15 @@ def test_a_body_that_leaves_none_goes_compressed_and_opens_to_the_same_records()
 def test_what_cannot_be_made_smaller_is_refused_in_a_sentence() -> None:
     huge = attributes(2, BYTES_MAX // 2 - 20)
     with pytest.raises(RejectedError, match="larger than the 1048576 bytes") as raised:
-        send_back(Original("m0", NOON, huge, "{}"), MARK, "things")
+        send_back(Original("m0", NOON, huge, "{}"), MARK)
     assert raised.value.code == "too_large"
 
 
 def test_a_notice_that_had_to_be_wrapped_is_read_all_the_same() -> None:
     notice = FileNotice("things", "raw", [File("s3://raw/f", "e", 1, 1)], [], "b", "", NOON)
-    back = send_back(Original("m0", NOON, attributes(10), notice.to_json()), MARK, "things")
+    back = send_back(Original("m0", NOON, attributes(10), notice.to_json()), MARK)
     assert FileNotice.from_json(back.body) == notice
 
 
 def test_an_envelope_of_ours_is_no_letter_about_it() -> None:
-    assert read_letter(send_back(Original("m0", NOON, attributes(10), "{}"), MARK, "things").body) is None
+    assert read_letter(send_back(Original("m0", NOON, attributes(10), "{}"), MARK).body) is None

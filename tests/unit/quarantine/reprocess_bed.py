@@ -14,7 +14,7 @@ from service.core.marks import Mark
 from service.core.model import Attribute, Message, Outgoing
 from service.core.notice import File, FileNotice
 from service.quarantine.reprocess.plan import Plan, plan
-from service.quarantine.reprocess.rehearse import Fault, Rehearsed, Specimen
+from service.quarantine.reprocess.rehearse import Fault, Inside, Rehearsed, Specimen
 from service.quarantine.reprocess.rounds import Portion, Round, Rounds
 from service.quarantine.reprocess.run import Done, Run
 from service.quarantine.reprocess.table import Choice, ErrorTable, read_table
@@ -30,9 +30,13 @@ SENTENCE = "column amount: no integer"
 
 @dataclass
 class Bed(Bench):
-    """A bench whose failures can be sent back. `bad` are texts that would fail again, `there` is loaded already."""
+    """A bench whose failures can be sent back. `bad` are texts that would fail again, of those in `doubts` nobody can
+    tell, `insides` are what whole files hold, `there` is loaded already.
+    """
 
     bad: dict[str, Fault] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
+    insides: dict[str, Inside] = field(default_factory=dict)
     there: set[str] = field(default_factory=set)
     rehearsed: list[tuple[str, str, list[Specimen]]] = field(default_factory=list)
     rounds_begun: int = 0
@@ -107,7 +111,12 @@ class Bed(Bench):
         self.rehearsed.append((layer, dataset, [*specimens]))
         faults = [self.bad.get(one.original.body) for one in specimens]
         passing = [one.original.body for one, fault in zip(specimens, faults, strict=True) if fault is None]
-        return Rehearsed(faults, passing)
+        bodies = [one.original.body for one in specimens]
+        doubts = {number: self.doubts[body] for number, body in enumerate(bodies) if body in self.doubts}
+        inside = Inside()
+        for body in bodies:
+            inside.add(self.insides.get(body, Inside()))
+        return Rehearsed(faults, passing, doubts, inside)
 
     async def _loaded(self, dataset: str, record_ids: Sequence[str]) -> int:
         self.journal.before("warehouse loaded")
@@ -152,6 +161,27 @@ def message(body: str, message_id: str, *, layer: str = "land", after: float = 0
         **changed,
     }
     return DeadLetter(layer, failed_at=FAILED + timedelta(seconds=after), original=original, **told)
+
+
+def error_batch(number: int) -> str:
+    return f"20251231T220000000Z-{number:016x}"
+
+
+def error_file(number: int) -> str:
+    """The address of a file of error rows."""
+    return f"s3://errors/errors/dt=2025-12-31/{error_batch(number)}.{'0a' * 6}.parquet"
+
+
+def notice(number: int) -> str:
+    """What tells load of it."""
+    files = [File(error_file(number), "e", 1, 1)]
+    return FileNotice("errors", "errors", files, [], error_batch(number), "0a" * 6, EPOCH).to_json()
+
+
+def about(number: int, **changed: Any) -> DeadLetter:
+    """Load's letter about that notice."""
+    told = {"layer": "load", "dataset": "errors", "code": "load_refused", "sentence": "refused", **changed}
+    return message(notice(number), f"m{number}", attributes={}, **told)
 
 
 def failed_again(sent: Outgoing, message_id: str, after: float, **changed: Any) -> DeadLetter:

@@ -63,6 +63,11 @@ class Watch:
         states = [json.loads(body) for uri, body in self.bed.store.objects.items() if "fingerprints/" in uri]
         return {state["state"] for state in states}
 
+    def lost(self) -> list[int]:
+        """Of each fingerprint, how many are to be mailed as lost."""
+        states = [json.loads(body) for uri, body in self.bed.store.objects.items() if "fingerprints/" in uri]
+        return [state["lost"] for state in states]
+
     async def _committed(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
         self.bed.journal.before("warehouse ledger")
         self.asked.append(since)

@@ -57,8 +57,48 @@ def test_a_letter_about_a_message_keeps_its_original(loans: Dataset) -> None:
 
 
 def test_moments_become_utc(loans: Dataset) -> None:
-    letter = altered(about_records((0, 0)), first_failed_at="2024-03-04T23:30:00-03:00")
-    assert arrivals(loans, "refine").failure(letter).first_failed_at == datetime(2024, 3, 5, 2, 30, tzinfo=UTC)
+    letter = altered(about_records((0, 0)), first_failed_at="2024-03-03T23:30:00-03:00")
+    assert arrivals(loans, "refine").failure(letter).first_failed_at == datetime(2024, 3, 4, 2, 30, tzinfo=UTC)
+
+
+def test_nothing_failed_first_after_it_failed_last(loans: Dataset) -> None:
+    letter = altered(about_records((0, 0)), first_failed_at="2024-03-04T12:00:01Z")
+    assert arrivals(loans, "refine").failure(letter).first_failed_at == NOON
+
+
+def test_what_was_sent_back_and_moved_by_sqs_failed_first_when_its_mark_says(loans: Dataset) -> None:
+    mark = Mark("e", "m1", 2, "round-1", NOON - timedelta(days=3))
+    message = Message("m9", "{}", {MARK_ATTRIBUTE: mark.attribute()}, NOON, NOON, 21, "r")
+    failure = arrivals(loans).failure(message)
+    assert (failure.first_failed_at, failure.last_failed_at) == (NOON - timedelta(days=3), NOON)
+    assert (failure.attempts, failure.round_id) == (3, "round-1")
+
+
+OTHER_FILE = RAW_FILE.replace("0123456789abcdef", "fedcba9876543210")
+TWO_FILES = FileNotice("loans", "raw", [File(uri, "e", 1, 1) for uri in (RAW_FILE, OTHER_FILE)], [], "b", "", NOON)
+
+
+@pytest.mark.parametrize(
+    ("layer", "body", "told"),
+    [
+        ("refine", notice("loans"), RAW_FILE),
+        ("refine", notice("nobodys", RAW_FILE.replace("loans", "nobodys")), RAW_FILE.replace("loans", "nobodys")),
+        ("refine", notice("others"), None),
+        ("refine", notice("loans", "s3://elsewhere/loans.parquet"), None),
+        ("refine", TWO_FILES.to_json(), None),
+        ("refine", "no notice", None),
+        ("load", notice("loans"), None),
+        ("land", notice("loans"), None),
+    ],
+)
+def test_a_notice_that_refine_could_not_work_on_is_about_its_one_raw_file(
+    loans: Dataset, layer: Source, body: str, told: str | None
+) -> None:
+    """By our letter, and as SQS moves it."""
+    letter = about_message(dead(body), layer=layer, dataset="loans", code="bad_file", sentence="not readable")
+    for message in (letter, dead(body)):
+        failure = arrivals(loans, layer).failure(message)
+        assert (failure.about_file, failure.raw_file, [*failure.places]) == (told, None, [])
 
 
 def test_what_sqs_moved_is_redriven_with_the_checks_guess(loans: Dataset) -> None:
@@ -126,6 +166,7 @@ def test_a_name_that_a_producer_made_up_is_nobodys(loans: Dataset) -> None:
         {"raw_file": None, "original": {"uri": "s3://errors/fingerprints/x.json"}},
         {"raw_file": None, "original": {"uri": "s3://errors/originals/../errors/x.json"}},
         {"first_failed_at": "0001-01-01T00:00:00+10:00"},
+        {"first_failed_at": "1999-12-31T23:59:59Z"},
         {"last_failed_at": "9999-12-31T23:59:59-10:00"},
         {"attempts": 2**31},
         {"acequia_dead_letter": 2},

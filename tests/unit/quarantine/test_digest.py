@@ -121,7 +121,7 @@ def test_a_damaged_mailbox_begins_anew(body: bytes | None) -> None:
 
 
 def test_a_mailbox_survives_its_object() -> None:
-    box = Mailbox().claimed("a", (Told(AGES[0], 7, resolved=True),), NOON)
+    box = Mailbox().claimed("a", (Told(AGES[0], 7, resolved=True), Told(AGES[1], 7, resolved=False, lost=3)), NOON)
     for each in (Mailbox(), box, box.published("a", NOON), box.failed("a", after(9.5))):
         assert Mailbox.from_json(each.to_json()) == each
 
@@ -138,10 +138,34 @@ def test_what_a_mail_says() -> None:
     assert mail.text == EXPECTED
 
 
-def test_a_failure_about_error_files_names_no_command_that_would_find_nothing() -> None:
+def test_a_failure_about_error_files_names_the_command_that_finds_it() -> None:
     text = written([replace(new(count=1), layer="load", dataset="errors")]).text
-    assert "reprocess run" not in text
-    assert "move the letters to the load queue" in " ".join(text.split())
+    assert "\nacequia reprocess run --dataset errors\n" in text
+    assert "--fingerprint" not in text
+    assert "it has no row there. Set the table right" in " ".join(text.split())
+
+
+def test_what_was_lost_is_told_at_once_with_what_has_failed_since() -> None:
+    lost = mailed(new(), 0).missed(12, "r1", after(1_000))
+    mail = written([lost])
+    assert (mail.subject, mail.kinds) == ("Acequia: lost on the way: bad_type in loan_events (12)", {"lost": 1})
+    assert mail.text.startswith(LOST)
+    assert mail.told == (Told(lost.fingerprint, 1, resolved=False, lost=12),)
+    since = lost.counted(failed(AGES[0], 3, after(60)), "b2", after(1_001))
+    assert "nor as a failure. 3 more failed, the last 2026-11-23 12:01 UTC" in " ".join(written([since]).text.split())
+    spent = Mailbox(mails=tuple(after(number) for number in range(LIMITS.old_news_max)))
+    assert told([more(mailed_at=-1_000, at=0)], 1_100, spent) == []
+    assert told([lost], 1_100, spent) == [lost.fingerprint]
+
+
+LOST = """LOST ON THE WAY, OPEN AGAIN
+
+bad_type in loan_events (refine, amount_requested)
+column amount_requested: the field holds no integer value
+12 sent back, and never seen again: neither in a committed file
+nor as a failure.
+acequia reprocess run --fingerprint 0f2cf4b5a1c94d0e
+"""
 
 
 EXPECTED = """NEW
@@ -208,10 +232,12 @@ def test_many_causes_are_counted_not_listed() -> None:
 
 
 Step = tuple[int, int, str]
-"""After so many seconds, that fingerprint fails, is resolved, or SNS goes down or comes back."""
+"""After so many seconds, that fingerprint fails, is resolved, is lost, or SNS goes down or comes back."""
 STEPS = st.lists(
     st.tuples(
-        st.integers(0, 1_200), st.integers(0, 12), st.sampled_from(["fail"] * 5 + ["resolve", "down", "up", "die"])
+        st.integers(0, 1_200),
+        st.integers(0, 12),
+        st.sampled_from(["fail"] * 5 + ["resolve", "lose", "down", "up", "die"]),
     ),
     max_size=120,
 )
@@ -239,7 +265,10 @@ class Office:
             self.states[name] = State.began(one, batch, now) if known is None else known.counted(one, batch, now)
         elif step[2] == "resolve" and name in self.states:
             self.states[name] = self.states[name].marked("resolved", now)
-        elif step[2] != "resolve":
+        elif step[2] == "lose" and name in self.states:
+            state = replace(self.states[name], state="open")
+            self.states[name] = state.missed(1 + step[1], f"r{next(iter(self.numbers))}", now)
+        elif step[2] not in ("resolve", "lose"):
             self.fails = "" if step[2] == "up" else step[2]
 
     def wait(self, seconds: float) -> None:
@@ -283,4 +312,4 @@ def test_never_more_than_the_bounds_and_nothing_is_forgotten(steps: list[Step], 
         moments = [moment for moment, names in office.sent if name in names]
         assert all(later - earlier >= limits.repeat_seconds for earlier, later in itertools.pairwise(moments))
     assert [state.news for state in office.states.values()] == [None] * len(office.states)
-    assert all(state.mailed == state.failed for state in office.states.values())
+    assert all((state.mailed, state.lost) == (state.failed, 0) for state in office.states.values())

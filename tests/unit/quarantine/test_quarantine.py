@@ -14,6 +14,7 @@ from service.core.dead_letter import PLACES_MAX, read_letter
 from service.core.errors import TransientError
 from service.core.marks import MARK_ATTRIBUTE, Mark
 from service.core.model import Attribute, Message
+from service.core.notice import File, FileNotice
 from service.quarantine.quarantine import FILES_A_NOTICE, Quarantined
 from tests.fakes.journal import Away, Crash
 from tests.fakes.time import run_virtual
@@ -223,12 +224,64 @@ def test_a_fingerprint_lasts_from_its_first_failure_to_its_last(bench: Make) -> 
     assert told == (moments[1].isoformat(), moments[2].isoformat(), 3)
 
 
+def test_of_the_same_failure_in_one_batch_the_earliest_moment_stays(bench: Make) -> None:
+    """The letter was sent twice after a crash; and another one is about some of these records."""
+    day = timedelta(days=1)
+
+    async def main() -> Bench:
+        made = bench()
+        mark = Mark("e", "m7", 1, "round-1", NOON - 2 * day)
+        await made.take(
+            about_records((0, 0), (1, 0), message_id="d0", failed_at=NOON),
+            about_records((1, 0), (2, 0), message_id="d1", failed_at=NOON - day),
+            about_records((3, 0), message_id="d2", failed_at=NOON - day, code="bad_time"),
+            dead("x", "m7"),
+            Message("m9", "x", {MARK_ATTRIBUTE: mark.attribute()}, NOON, NOON, 1, "r"),
+        )
+        return made
+
+    made = run_virtual(main())
+    found = {
+        (row["code"], row["row_index"]): ((NOON.replace(tzinfo=None) - row["first_failed_at"]) // day, row["attempts"])
+        for row in made.rows()
+    }
+    assert found == {
+        ("bad_type", 0): (0, 1),
+        ("bad_type", 1): (1, 1),
+        ("bad_type", 2): (1, 1),
+        ("bad_time", 3): (1, 1),
+        ("redriven", None): (2, 1),
+    }
+    assert len(made.rows()) == 5
+    [twice] = [row for row in made.rows() if row["row_index"] == 1]
+    assert twice["last_failed_at"] == NOON.replace(tzinfo=None), "all else is the latest letter's"
+    assert made.counted() == {"bad_type": 3, "bad_time": 1, "redriven": 1}
+
+
+def test_a_notice_that_refine_could_not_work_on_is_a_row_about_its_raw_file(bench: Make) -> None:
+    notice = FileNotice("loans", "raw", [File(RAW_FILE, "e", 1, 9)], [], "b", "", NOON).to_json()
+
+    async def main() -> Bench:
+        made = bench()
+        wrong = {"layer": "refine", "dataset": "loans", "code": "bad_file", "sentence": "not readable"}
+        await made.take(about_message(dead(notice, "m7"), **wrong))
+        return made
+
+    made = run_virtual(main())
+    [row] = made.rows()
+    assert (row["raw_file"], row["row_index"], row["record_index"], row["message_id"]) == (RAW_FILE, None, None, "m7")
+    assert row["preview"] is None
+    [original] = made.originals().values()
+    assert (original["body"].decode(), original["raw_file"]) == (notice, None), "it is a message, no record"
+    assert not [effect for effect in made.journal.effects if effect.startswith("get")]
+
+
 def test_a_message_that_was_sent_back_and_fails_once_more_counts_once_more(bench: Make) -> None:
     async def main() -> Bench:
         made = bench(source="land")
         await made.take(dead("{}", "m1"))
         [row] = made.rows()
-        mark = Mark(row["error_id"], "m1", 1, "round-1")
+        mark = Mark(row["error_id"], "m1", 1, "round-1", NOON)
         again = Message("m9", "{}", {MARK_ATTRIBUTE: mark.attribute()}, NOON, NOON + timedelta(hours=1), 1, "r")
         await made.take(again, sealed_at=SEALED + timedelta(hours=1))
         return made
@@ -236,6 +289,9 @@ def test_a_message_that_was_sent_back_and_fails_once_more_counts_once_more(bench
     made = run_virtual(main())
     [row] = made.table().values()
     assert (row["message_id"], row["attempts"], row["round_id"]) == ("m1", 2, "round-1")
+    assert (row["first_failed_at"], row["last_failed_at"]) == tuple(
+        moment.replace(tzinfo=None) for moment in (NOON, NOON + timedelta(hours=1))
+    )
     assert made.counted() == {"redriven": 2}
 
 

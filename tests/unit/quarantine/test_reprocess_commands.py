@@ -1,7 +1,9 @@
 """What an operator types, and what comes back."""
 
+import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,13 +16,13 @@ from typer.testing import CliRunner, Result
 from service.commands.reprocess import reprocess_commands
 from service.core.datasets import Dataset
 from service.core.dead_letter import DeadLetter
-from service.quarantine.reprocess.rehearse import Fault
+from service.quarantine.reprocess.rehearse import Fault, Inside
 from service.quarantine.reprocess.tools import Tools
 from service.settings import Settings
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock
 from tests.fakes.world import KEY
-from tests.unit.quarantine.reprocess_bed import Bed, lay_raw, message, records
+from tests.unit.quarantine.reprocess_bed import Bed, about, lay_raw, message, notice, records
 
 ENVIRONMENT = {
     "ACEQUIA_RAW_ZONE": "s3://raw",
@@ -119,6 +121,19 @@ def test_a_rehearsal_sends_nothing_and_says_what_would_become_of_it(desk: Callab
     assert not any(here.bed.reprocess_queue.received.values())
 
 
+def test_of_whole_files_it_says_what_is_in_them_and_what_nobody_can_tell(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1", layer="refine", code="bad_file"), message("two", "m2", layer="load"))
+    here.bed.insides["one"] = Inside(1, 9_000, Counter({("loans", "bad_type", "no integer"): 1_000}))
+    here.bed.doubts["two"] = "only the warehouse can say"
+    rehearsed = here.types("run", "--rehearse")
+    assert rehearsed.output.splitlines()[-4:] == [
+        "2 chosen: 1 would pass now, 0 would fail again.",
+        "  1 cannot be told beforehand: only the warehouse can say",
+        "1 whole file would be refined: 9,000 records pass now, 1,000 fail, each by itself.",
+        "  1,000 bad_type in loans: no integer",
+    ]
+
+
 def test_a_run_sends_and_sums_up(desk: Callable[..., Desk]) -> None:
     here = desk(records((0, 0), (1, 0)), message("one", "m1"), message("two", "m2", attempts=3))
     here.bed.there = {"one"}
@@ -191,3 +206,81 @@ def test_ctrl_c_writes_down_what_was_sent_and_the_same_command_goes_on(desk: Cal
     ran = here.types("run", "--rate", "500")
     assert ran.exit_code == 0, ran.output
     assert sorted(here.bed.queues["land"].bodies) == sorted(f"n{number}" for number in range(40))
+
+
+def test_failures_about_error_files_are_listed_and_shown_with_their_command(desk: Callable[..., Desk]) -> None:
+    here = desk(about(1), about(2), message("one", "m9"))
+    listed = here.types("list")
+    assert listed.exit_code == 0, listed.output
+    [line] = [line for line in listed.output.splitlines() if "load_refused in errors (load)" in line]
+    assert line.split()[1:6] == ["2", "2", "0", "0", "0"]
+    assert "acequia reprocess run --dataset errors" in listed.output
+    assert "errors" not in here.types("list", "--layer", "land").output
+    showed = here.types("show", line.split()[0])
+    assert (showed.exit_code, "load_refused in errors" in showed.output) == (0, True), showed.output
+    assert not any(here.bed.reprocess_queue.received.values())
+
+
+@pytest.mark.parametrize("words", [("--dataset", "errors"), ("--fingerprint", "FINGERPRINT")])
+def test_failures_about_error_files_are_sent_back(desk: Callable[..., Desk], words: tuple[str, str]) -> None:
+    here = desk(about(1), about(2), about(3, attempts=3), message("one", "m9"))
+    listed = here.types("list")
+    name = fingerprint(listed, "load_refused")
+    words = (words[0], words[1].replace("FINGERPRINT", name))
+    rehearsed = here.types("run", *words, "--rehearse")
+    assert rehearsed.exit_code == 0, rehearsed.output
+    assert "Their notices lie on the reprocess queue, where a rehearsal does not look." in rehearsed.output
+    assert not any(here.bed.reprocess_queue.received.values())
+    known = len(here.bed.load_queue)
+    ran = here.types("run", *words)
+    assert ran.exit_code == 0, ran.output
+    assert "2 chosen: " in ran.output
+    assert "1 failed 3 times or more: not sent without --parked." in ran.output
+    assert "2 sent back in 2 messages, 1 parked, 2 letters settled on the reprocess queue" in ran.output
+    assert here.bed.load_queue.bodies[known:] == [notice(1), notice(2)]
+    assert not len(here.bed.queues["land"])
+
+
+@pytest.mark.parametrize(("words", "code", "sent"), [((), 2, 0), (("--yes",), 0, 1)], ids=["asked", "--yes"])
+def test_error_files_that_would_fail_again_are_asked_about(
+    desk: Callable[..., Desk], words: tuple[str, ...], code: int, sent: int
+) -> None:
+    here = desk(about(1))
+    here.bed.bad[notice(1)] = Fault("missing_object", "gone")
+    ran = here.types("run", "--dataset", "errors", *words)
+    assert ran.exit_code == code, ran.output
+    assert "  1 missing_object in errors: gone" in ran.output
+    assert ("nobody is there to be asked: say --yes" in ran.output) == (not sent)
+    assert len(here.bed.load_queue) == sent
+
+
+def test_letters_that_somebody_else_holds_are_told_with_exit_code_1(desk: Callable[..., Desk]) -> None:
+    here = desk(about(1))
+    here.types("list")
+    asyncio.run(here.bed.reprocess_queue.receive(wait_seconds=0, visibility_seconds=300))
+    ran = here.types("run", "--dataset", "errors")
+    assert ran.exit_code == 1, ran.output
+    assert "somebody else holds letters of the reprocess queue" in ran.output
+    assert "Nothing open is chosen" in ran.output
+
+
+def test_what_is_sent_while_somebody_else_holds_letters_is_told_likewise(desk: Callable[..., Desk]) -> None:
+    here = desk(about(1), about(2))
+    here.types("list")
+    known, queue = len(here.bed.load_queue), here.bed.reprocess_queue
+    [_, other] = asyncio.run(queue.receive(wait_seconds=0, visibility_seconds=300))
+    asyncio.run(queue.hide([other.receipt], 0))
+    ran = here.types("run", "--dataset", "errors")
+    assert ran.exit_code == 1, ran.output
+    assert "1 sent back in 1 messages, 0 parked, 0 letters settled" in ran.output
+    assert "somebody else holds letters of the reprocess queue" in ran.output
+    assert (len(here.bed.load_queue) - known, len(queue)) == (1, 2)
+
+
+def test_a_run_of_everything_else_says_what_it_leaves(desk: Callable[..., Desk]) -> None:
+    here = desk(about(1), message("one", "m9"))
+    ran = here.types("run")
+    assert ran.exit_code == 0, ran.output
+    assert "1 sent back in 1 messages" in ran.output
+    assert "To send them back: acequia reprocess run --dataset errors" in ran.output
+    assert "--dataset errors" not in here.types("run", "--code", "bad_json").output

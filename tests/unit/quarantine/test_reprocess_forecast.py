@@ -1,11 +1,12 @@
 """What would become of the chosen: what is asked, and how the answers are counted."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from service.core.datasets import Dataset
-from service.quarantine.reprocess.rehearse import Fault
+from service.quarantine.reprocess.rehearse import NOTICES_MAX, Fault, Inside, OriginalsReader, forecast
 from service.quarantine.reprocess.run import already_loaded
 from tests.fakes.time import run_virtual
 from tests.unit.quarantine.bench import RAW_FILE
@@ -36,22 +37,46 @@ def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callabl
     run_virtual(main())
 
 
-def test_of_whole_files_nobody_can_tell_beforehand(bed: Callable[..., Bed]) -> None:
-    """A notice that is sound says nothing about its file; it does not count as failing either."""
-
+def test_what_nobody_can_tell_beforehand_neither_passes_nor_fails(bed: Callable[..., Bed]) -> None:
     async def main() -> None:
-        here = bed(bad={"three": Fault("bad_notice", "it is none")})
+        here = bed(bad={"three": Fault("missing_object", "gone")}, doubts={"one": "why", "two": "why"})
         await here.fail(
-            message("one", "m1", layer="refine", code="bad_file"),
-            message("two", "m2", layer="load", code="load_refused"),
-            message("three", "m3", layer="refine", code="bad_notice"),
+            message("one", "m1", layer="load", code="load_refused"),
+            message("two", "m2", layer="load", code="redriven"),
+            message("three", "m3", layer="load", code="load_refused"),
             message("four", "m4", layer="refine", code="unknown_dataset"),
-            message("five", "m5", layer="load", code="redriven"),
-            message("six", "m6", code="redriven"),
         )
         expected = (await here.planned()).forecast
-        assert (expected.untold, expected.passing, expected.failing.total(), expected.chosen) == (3, 2, 1, 6)
+        assert expected.untold == {"why": 2}
+        assert (expected.passing, expected.failing.total(), expected.chosen) == (1, 1, 4)
         assert not expected.hopeless
+
+    run_virtual(main())
+
+
+def test_what_whole_files_hold_is_summed_up_beside_the_notices(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        for number in range(NOTICES_MAX + 1):
+            here.insides[f"n{number}"] = Inside(1, 5, Counter({("loans", "bad_type", "no integer"): 2}))
+            await here.fail(message(f"n{number}", f"m{number}", layer="refine", code="bad_file"))
+        told = list[int]()
+        tools, items = here.tools(), (await here.planned()).items
+        expected = await forecast(items, OriginalsReader(tools.errors, tools.means), tools.rehearse, told.append)
+        assert (expected.passing, expected.chosen, expected.hopeless) == (NOTICES_MAX + 1,) * 2 + (False,)
+        assert expected.inside.files == NOTICES_MAX + 1
+        assert (expected.inside.passing, expected.inside.failing.total()) == (45, 18)
+        assert told == [NOTICES_MAX, 1], "progress is told file by file, or nearly"
+
+    run_virtual(main())
+
+
+def test_where_most_records_of_whole_files_would_fail_somebody_is_asked(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed(insides={"one": Inside(1, 5, Counter({("loans", "bad_type", "no integer"): 6}))})
+        await here.fail(message("one", "m1", layer="refine", code="bad_file"))
+        expected = (await here.planned()).forecast
+        assert (expected.passing, expected.hopeless) == (1, True)
 
     run_virtual(main())
 

@@ -82,6 +82,7 @@ def test_a_death_at_any_effect_is_made_good_by_the_next_life(
         assert {row["state"] for row in here.bed.table().values()} == {end}
         assert await here.standing() == {end}
         assert (await here.bed.round(round_id))[0].stage == "over"
+        assert here.lost() == [0 if end == "resolved" else 2]
         return len(here.bed.journal.effects) - before
 
     effects = run_virtual(life(None))
@@ -101,6 +102,7 @@ def test_what_has_not_come_after_a_fortnight_is_open_again(watch: Callable[[], W
         assert {row["state"] for row in here.bed.table().values()} == {"open"}
         assert await here.standing() == {"open"}
         assert here.told == [RoundLooked(round_id, 0, 0, 0, 1, over=True)]
+        assert here.lost() == [1]
         await here.looks(5)
         assert (await here.bed.run()).sent == 1
         assert await here.bed.states_of() == ["reprocessed"]
@@ -146,6 +148,7 @@ def test_what_a_later_round_has_sent_is_that_round_s_to_give_up(watch: Callable[
         await here.looks(5)
         assert (await here.bed.round(first))[0].stage == "over"
         assert await here.bed.states_of() == ["reprocessed"]
+        assert here.lost() == [0]
 
     run_virtual(main())
 

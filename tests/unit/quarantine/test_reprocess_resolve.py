@@ -12,7 +12,7 @@ from service.core.notice import File, FileNotice
 from service.quarantine.reprocess.rounds import Awaited
 from tests.fakes.journal import Away
 from tests.fakes.time import LoopClock, run_virtual
-from tests.unit.quarantine.bench import NOON
+from tests.unit.quarantine.bench import NOON, RAW_FILE
 from tests.unit.quarantine.reprocess_bed import FAILED, Bed, failed_again, lay_raw, message, records
 from tests.unit.quarantine.reprocess_watch import BATCH, LATER, LATER_FILE, SETTLE, Watch, landed, sent_records
 
@@ -173,6 +173,25 @@ def test_a_notice_to_load_is_resolved_when_its_very_files_are_there(watch: Calla
         assert await here.bed.states_of() == ["reprocessed"]
         here.ledger.add(Awaited("loans", BATCH, tuple(file.uri for file in files)))
         await here.looks(60)
+        assert await here.bed.states_of() == ["resolved"]
+
+    run_virtual(main())
+
+
+def test_a_whole_raw_file_is_resolved_when_its_batch_is_loaded(watch: Callable[[], Watch]) -> None:
+    """Its own error row names that file too: it does not wait for itself."""
+
+    async def main() -> None:
+        here = watch()
+        notice = FileNotice("loans", "raw", [File(RAW_FILE, "e", 1, 1)], [], BATCH, "", NOON)
+        told = {"layer": "refine", "code": "bad_file", "dataset": "loans"}
+        await here.bed.fail(message(notice.to_json(), "m1", after=7_200, **told))
+        assert {row["raw_file"] for row in here.bed.rows()} == {RAW_FILE}
+        assert (await here.bed.run()).sent == 1
+        await here.looks(5)
+        assert await here.bed.states_of() == ["reprocessed"]
+        here.ledger.add(Awaited("loans", BATCH))
+        await here.looks(30)
         assert await here.bed.states_of() == ["resolved"]
 
     run_virtual(main())

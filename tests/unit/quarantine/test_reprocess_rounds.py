@@ -7,9 +7,9 @@ import pytest
 
 from service.core.datasets import Dataset
 from service.core.model import Outgoing
+from service.core.moments import naive
 from service.quarantine.reprocess.claims import Claims
 from service.quarantine.reprocess.rounds import Awaited, Portion, Round, Rounds, SentItem, round_id_of
-from service.quarantine.reprocess.table import naive
 from tests.fakes.journal import Away
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual

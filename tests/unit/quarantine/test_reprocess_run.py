@@ -16,7 +16,17 @@ from tests.fakes.journal import Crash, Journal
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
 from tests.unit.quarantine.bench import RAW_FILE
-from tests.unit.quarantine.reprocess_bed import FAILED, Bed, CrashAt, choice, failed_again, lay_raw, message, records
+from tests.unit.quarantine.reprocess_bed import (
+    FAILED,
+    RATE,
+    Bed,
+    CrashAt,
+    choice,
+    failed_again,
+    lay_raw,
+    message,
+    records,
+)
 
 SECOND_FILE = RAW_FILE.replace("hr=11", "hr=12")
 
@@ -45,7 +55,7 @@ def test_a_message_goes_back_byte_for_byte_with_its_attributes_and_one_mark(bed:
         own = {name: value for name, value in sent.attributes.items() if name != "acequia_mark"}
         assert own == {"kind": Attribute("String", "x"), "raw": Attribute("Binary", b"\0\xff")}
         [row] = (await here.now()).values()
-        assert mark_of(sent) == Mark(row["error_id"], "m1", 1, done.round_id)
+        assert mark_of(sent) == Mark(row["error_id"], "m1", 1, done.round_id, FAILED)
         assert (row["state"], row["round_id"], row["attempts"]) == ("reprocessed", done.round_id, 1)
         assert (done.sent, done.messages, done.letters, done.parked) == (1, 1, 1, 0)
         assert not len(here.reprocess_queue)
@@ -446,3 +456,22 @@ def test_a_death_at_any_effect_is_made_good_by_the_same_command(bed: Callable[..
     assert effects >= 10
     for number in range(effects):
         run_virtual(die(number))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_people_at_once_the_same_one_counts_everywhere(bed: Callable[..., Bed], first: int) -> None:
+    """One parks what was tried too often, the other sends it all the same: it is on its way, whoever was first."""
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(message("one", "m1", attempts=3))
+        plans = [await here.planned(), await here.planned(parked=True)]
+        assert [(len(one.items), len(one.exhausted)) for one in plans] == [(0, 1), (1, 0)]
+        for one in (plans[first], plans[1 - first]):
+            await Run(here.tools(), rate=RATE, stop=here.stopped, told=lambda _: None).run(one)
+        versions = (await here.error_table()).ask("SELECT DISTINCT updated_at FROM error_rows")
+        assert len(versions) == 3
+        assert await here.states_of() == ["reprocessed"]
+        assert {row["state"] for row in here.table().values()} == {"reprocessed"}
+
+    run_virtual(main())

@@ -8,9 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.commands.failures import example_lines
 from service.core.datasets import Dataset
+from service.core.notice import File, FileNotice
+from service.quarantine.reprocess.plan import errors_of
 from service.quarantine.reprocess.show import Field, shown
-from service.quarantine.reprocess.table import read_table
+from service.quarantine.reprocess.table import DAYS_AT_A_TIME, read_table
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import run_virtual
 from tests.unit.quarantine.bench import ERRORS_ZONE, RAW_FILE, Row
@@ -104,6 +107,35 @@ def test_earlier_days_and_strange_files_are_left_out_and_broken_ones_are_told(be
     run_virtual(main())
 
 
+def test_what_failed_first_long_ago_and_again_lately_is_found(bed: Callable[..., Bed]) -> None:
+    """Its row lies in the first failure's day, in a file that was written lately."""
+
+    async def main() -> None:
+        here = bed()
+        began = FAILED - timedelta(days=30)
+        await here.fail(message("one", "m1", first_failed_at=began), message("long", "m2", after=-30 * 86_400))
+        table = await errors_of(choice(), ERRORS_ZONE, here.means)
+        [item] = table.items(choice())
+        assert (item.message_id, item.first_failed_at, item.rows[0].failed_at) == ("m1", began, FAILED)
+        later = choice(since=EPOCH + 2 * timedelta(days=1))
+        assert (await errors_of(later, ERRORS_ZONE, here.means)).rows.num_rows == 0, "by when it was written"
+        old = choice(since=FAILED - timedelta(days=31))
+        assert len((await errors_of(old, ERRORS_ZONE, here.means)).items(old)) == 2
+
+    run_virtual(main())
+
+
+def test_every_day_is_looked_at_once(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        days = range(2 * DAYS_AT_A_TIME + 3)
+        await here.fail(*(message(f"of {day}", f"m{day}", after=-day * 86_400) for day in days))
+        table = await read_table(ERRORS_ZONE, here.means, FAILED.date() - timedelta(days=len(days)), days_before=1)
+        assert table.rows.num_rows == len(days)
+
+    run_virtual(main())
+
+
 def test_an_empty_zone_has_no_failures(bed: Callable[..., Bed]) -> None:
     async def main() -> None:
         here = bed()
@@ -147,6 +179,25 @@ def test_what_cannot_be_shown_is_not(bed: Callable[..., Bed]) -> None:
         [one] = await shown(table.examples(table.groups(choice())[0].fingerprint, 1), here.means)
         assert one.fields == []
         assert one.example.message_id == "m1"
+
+    run_virtual(main())
+
+
+def test_of_a_whole_raw_file_and_of_a_record_it_is_said_where_they_lie(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        notice = FileNotice("loans", "raw", [File(RAW_FILE, "e", 1, 1)], [], "b", "", EPOCH).to_json()
+        await here.fail(message(notice, "m7", layer="refine", dataset="loans", code="bad_file"), records((3, 1)))
+        await here.fail(message("one", "m1"))
+        table = await here.error_table()
+        groups = table.groups(choice())
+        examples = [table.examples(group.fingerprint, 1)[0] for group in groups]
+        lines = [example_lines(one).plain.splitlines()[2].strip() for one in await shown(examples, here.means)]
+        assert sorted(lines) == [
+            "message m1",
+            f"{RAW_FILE} as a whole, announced in message m7",
+            f"{RAW_FILE} · message 3, record 1",
+        ]
 
     run_virtual(main())
 

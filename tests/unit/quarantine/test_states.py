@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -256,6 +257,8 @@ MOMENTS = st.integers(0, 10**6).map(lambda number: EPOCH + timedelta(microsecond
         mailed=st.integers(0),
         mailed_at=st.none() | MOMENTS,
         mailed_resolved=st.none() | st.booleans(),
+        lost=st.integers(0),
+        lost_in=st.lists(st.text(max_size=9)).map(tuple),
     )
 )
 @settings(deadline=None, derandomize=True)
@@ -282,6 +285,46 @@ def test_it_is_resolved_only_if_it_has_not_failed_since() -> None:
         assert (state.state, state.news) == ("open", "new"), "it is back"
 
     run(main)
+
+
+def test_what_was_lost_is_told_once_for_a_round() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed(count=5)], "b1")
+        await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
+        for _ in range(2):
+            await kept.states.miss({ONE: 3, OTHER: 1}, "r1")
+        state = await kept.one()
+        assert (state.news, state.lost) == ("lost", 3)
+        await kept.states.miss({ONE: 1}, "r2")
+        await kept.states.told([Told(ONE, 5, resolved=False, lost=3)], EPOCH + SECOND)
+        assert ((await kept.one()).news, (await kept.one()).lost) == ("lost", 1), "of another round, since that mail"
+        await kept.states.told([Told(ONE, 5, resolved=False, lost=1)], EPOCH + 2 * SECOND)
+        assert ((await kept.one()).news, (await kept.one()).lost) == (None, 0)
+
+    kept = run(main)
+    assert [*kept.store.objects] == [ZONE.uri(f"fingerprints/{ONE}.json")], "nothing is known of the other"
+
+
+def test_what_is_resolved_is_lost_no_more() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([failed(count=5)], "b1")
+        await kept.states.miss({ONE: 3}, "r1")
+        await kept.states.mark(ONE, "resolved", failed=5)
+        assert (await kept.one()).news == "resolved"
+        await kept.states.miss({ONE: 1}, "r2")
+        await kept.states.told([Told(ONE, 5, resolved=True, lost=3)], EPOCH)
+        await kept.states.mark(ONE, "open", failed=5)
+        assert ((await kept.one()).news, (await kept.one()).lost) == (None, 0)
+
+    run(main)
+
+
+def test_an_object_of_an_older_version_has_lost_nothing() -> None:
+    body = State.began(failed(), "b1", EPOCH).to_json()
+    older = {name: value for name, value in json.loads(body).items() if name not in ("lost", "lost_in")}
+    state = State.from_json(json.dumps(older).encode())
+    assert state is not None
+    assert (state.failed, state.lost, state.lost_in) == (1, 0, ())
 
 
 @pytest.mark.parametrize("standing", ["reprocessed", "parked", "open"])

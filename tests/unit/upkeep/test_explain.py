@@ -77,6 +77,17 @@ CASES = [
     Case("nothing refined, one rejected", facts(5, [], 0, rejected=Rejected(waiting=1)), [("not_refined", 4)]),
     Case("landed twice", replace(facts(5, [], 0), landed_elsewhere=True), [("orphan", 5)]),
     Case("rejected whole", facts(5, [], 0, rejected=Rejected(whole=True)), [("rejected_whole", 5)]),
+    Case("sent back whole", facts(5, [], 0, rejected=Rejected(whole_sent_back=True)), [("sent_back", 5)]),
+    Case(
+        "sent back whole, long ago",
+        facts(
+            5,
+            [],
+            0,
+            rejected=Rejected(whole_sent_back=True, sent_at=(NOW - timedelta(days=17)).replace(tzinfo=None)),
+        ),
+        [("lost_again", 5)],
+    ),
     Case("sent back", facts(5, [output(3)], 3, rejected=Rejected(sent_back=2)), [("sent_back", 2)]),
     Case(
         "sent back long ago",

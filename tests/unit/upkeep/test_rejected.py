@@ -79,6 +79,10 @@ def test_what_failed_before_the_last_replay_counts_no_more(world: World) -> None
 def test_a_file_that_was_rejected_whole_has_no_place(world: World) -> None:
     assert read(world, [error_row("a", FILE, (None, None), EPOCH)]).of(FILE, None) == Rejected(whole=True)
     assert read(world, [error_row("a", FILE, (None, None), EPOCH, state="resolved")]).of(FILE, None) == Rejected()
+    sent = read(world, [error_row("a", FILE, (None, None), EPOCH, state="reprocessed")]).of(FILE, None)
+    assert sent == Rejected(whole_sent_back=True, sent_at=naive(EPOCH))
+    both = [error_row("a", FILE, (None, None), EPOCH, state="reprocessed"), error_row("b", FILE, (None, None), EPOCH)]
+    assert read(world, both).of(FILE, None) == Rejected(whole=True)
 
 
 def test_other_datasets_days_and_layers_do_not_count(world: World) -> None:
