@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.local.redshift import wire
@@ -49,6 +51,12 @@ def signal_first(number: signal.Signals) -> Action:
         return await forward(call)
 
     return act
+
+
+async def interrupt(call: Call, forward: Forward) -> Any:
+    """Ctrl-C while this call is under way, which is never answered."""
+    call.worker.strike(signal.SIGINT)
+    return await hang(call, forward)
 
 
 def delay(seconds: float) -> Action:
@@ -186,6 +194,21 @@ def stored_otherwise(alter: Callable[[bytes], bytes]) -> Action:
         headers = {name: value for name, value in request.headers.items() if not name.startswith(lost)}
         changed = Request(request.method, request.path, headers, alter(request.body))
         return await forward(replace(call, request=changed))
+
+    return act
+
+
+def stored_earlier(seconds: float) -> Action:
+    """A listing says that its objects are so much older than they are."""
+
+    def earlier(found: re.Match[str]) -> str:
+        moment = datetime.fromisoformat(found[1]) - timedelta(seconds=seconds)
+        return f"<LastModified>{moment:%Y-%m-%dT%H:%M:%S}.000Z</LastModified>"
+
+    async def act(call: Call, forward: Forward) -> Any:
+        answer = await forward(call)
+        text = re.sub(r"<LastModified>([^<]*)</LastModified>", earlier, answer.body.decode())
+        return replace(answer, body=text.encode())
 
     return act
 

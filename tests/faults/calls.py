@@ -167,10 +167,26 @@ def s3_call(number: int, worker: Worker, request: Request) -> Call:
     names = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
     operation = names.get(request.method, request.method)
     facts: dict[str, Any] = {"bytes": len(request.body)}
-    if "delete" in parse_qs(parts.query, keep_blank_values=True):
+    given = parse_qs(parts.query, keep_blank_values=True)
+    if "delete" in given:
         operation = "DeleteObjects"
         facts["keys"] = re.findall(r"<Key>([^<]*)</Key>", request.body.decode())
+    if "list-type" in given:
+        operation = "ListObjects"
+        target = f"{target.rstrip('/')}/{given.get('prefix', [''])[0]}"
     return Call(number, worker, "s3", operation, target, request, facts)
+
+
+def sns_call(number: int, worker: Worker, request: Request) -> Call:
+    """Read a call to SNS (AWS Query)."""
+    given = parse_qs(request.body.decode())
+    operation, topic = given.get("Action", [""])[0], given.get("TopicArn", [""])[0].rpartition(":")[2]
+    return Call(number, worker, "sns", operation, topic, request, {"bytes": len(request.body)})
+
+
+def sns_done(_: Call, answer: Answer) -> dict[str, Any]:
+    """Whether SNS has it."""
+    return {"status": answer.status}
 
 
 def s3_done(_: Call, answer: Answer) -> dict[str, Any]:

@@ -5,6 +5,16 @@ from collections.abc import Sequence
 
 from service.local.samples.loans import loan_events
 
+PATHS = {
+    "step": ("step",),
+    "transition": ("transition",),
+    "user_id": ("user",),
+    "application_id": ("application_id",),
+    "offer_stage": ("offer", "stage"),
+    "amount_requested": ("application", "amount_requested"),
+}
+"""Where columns of the loan events come from."""
+
 
 def loans(count: int) -> list[str]:
     """So many loan events, always the same."""
@@ -20,6 +30,19 @@ def spread(lines: Sequence[str], days: int) -> list[str]:
         month, day = divmod(rest, 28)
         event["timestamp"] = f"{2012 + year}-{month + 1:02d}-{day + 1:02d}T10:00:00.000+00:00"
         event["event_id"] = f"spread-{number}"
+    return [json.dumps(event) for event in events]
+
+
+def spoiled(lines: Sequence[str], column: str) -> list[str]:
+    """The same events with ids of their own, and in this column what it cannot hold."""
+    *before, last = PATHS[column]
+    events = [json.loads(line) for line in lines]
+    for event in events:
+        event["event_id"] = f"{column}-{event['event_id']}"
+        part = event
+        for name in before:
+            part = part.setdefault(name, {})
+        part[last] = "x" * 70
     return [json.dumps(event) for event in events]
 
 

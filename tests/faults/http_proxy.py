@@ -13,7 +13,20 @@ from yarl import URL
 
 from service.local.ports import HOST
 from service.local.redshift.session import cut
-from tests.faults.calls import Answer, Call, CutError, Pace, Request, Worker, s3_call, s3_done, sqs_call, sqs_done
+from tests.faults.calls import (
+    Answer,
+    Call,
+    CutError,
+    Pace,
+    Request,
+    Worker,
+    s3_call,
+    s3_done,
+    sns_call,
+    sns_done,
+    sqs_call,
+    sqs_done,
+)
 from tests.faults.history import History
 from tests.faults.rules import Rules
 
@@ -24,6 +37,7 @@ _OURS = {"connection", "expect", "transfer-encoding", "content-length", "keep-al
 _READ: dict[str, tuple[Callable[[int, Worker, Request], Call], Callable[[Call, Answer], dict[str, Any]]]] = {
     "sqs": (sqs_call, sqs_done),
     "s3": (s3_call, s3_done),
+    "sns": (sns_call, sns_done),
 }
 
 

@@ -59,6 +59,7 @@ QUICK = {
     "ACEQUIA_HTTP_HOST": HOST,
     "ACEQUIA_HTTP_PORT": "0",
     "ACEQUIA_LOG_LEVEL": "debug",
+    "COLUMNS": "200",
 }
 """Limits of seconds, so that a fault need last no longer."""
 
@@ -99,6 +100,11 @@ class Line:
         return self.datasets[0]
 
     @property
+    def next_name(self) -> str:
+        """What the worker will be called that is started next."""
+        return f"worker-{len(self.programs) + 1}"
+
+    @property
     def definitions(self) -> Path:
         """Where the test's definitions lie."""
         return self.directory / "definitions"
@@ -117,26 +123,29 @@ class Line:
         await program.until("service_started")
         return program
 
-    async def begin(self, **changed: str) -> Program:
-        """One more worker, which starts up."""
-        worker = Worker(f"worker-{len(self.programs) + 1}")
+    async def begin(self, *arguments: str, **changed: str) -> Program:
+        """One more worker, which starts up; with `arguments`, a command that was given so."""
+        worker = Worker(self.next_name)
         endpoint = self.services.aws_endpoint
         sqs = await self.exits.enter_async_context(http_proxy("sqs", worker, self.traffic, endpoint))
         s3 = await self.exits.enter_async_context(http_proxy("s3", worker, self.traffic, endpoint))
+        sns = await self.exits.enter_async_context(http_proxy("sns", worker, self.traffic, endpoint))
         port = await self.exits.enter_async_context(sql_proxy(worker, self.traffic, self.services.warehouse_port))
         environment = {
             **QUICK,
             "AWS_ENDPOINT_URL_SQS": sqs,
             "AWS_ENDPOINT_URL_S3": s3,
+            "AWS_ENDPOINT_URL_SNS": sns,
             "ACEQUIA_WAREHOUSE_DSN": f"postgresql://acequia@{HOST}:{port}/acequia",
             "ACEQUIA_DATASETS_DIRECTORY": str(self.definitions),
             **{f"ACEQUIA_{zone.upper()}_ZONE": self.zone(zone) for zone in ZONES},
             **{f"ACEQUIA_{layer.upper()}_QUEUE": self.queue(layer) for layer in LAYERS},
             **{f"ACEQUIA_{layer.upper()}_DEAD_QUEUE": self.queue(f"{layer}-dlq") for layer in LAYERS},
+            "ACEQUIA_REPROCESS_QUEUE": self.queue("reprocess"),
             **self.changed,
             **changed,
         }
-        program = Program(worker, self.directory, environment)
+        program = Program(worker, self.directory, environment, arguments or ("run",))
         self.programs.append(program)
         return program
 
@@ -193,7 +202,7 @@ class Line:
             told = "\n".join(str(one) for program in self.programs for one in program.said()[-8:])
             raise AssertionError(f"not within {seconds_max:g} seconds; {depths}\n{told}") from None
 
-    async def fired(self, rule: Rule, *, seconds_max: float = 30) -> None:
+    async def fired(self, rule: Rule, *, seconds_max: float = 60) -> None:
         """Wait until the fault has happened."""
         try:
             async with asyncio.timeout(seconds_max):
@@ -202,9 +211,9 @@ class Line:
             told = "\n".join(str(one) for program in self.programs for one in program.said()[-8:])
             raise AssertionError(f"the fault {rule.name} never happened\n{told}") from None
 
-    async def killed(self, rule: Rule, victim: Program) -> None:
+    async def killed(self, rule: Rule, victim: Program, *, seconds_max: float = 60) -> None:
         """The fault has happened and its worker is dead: what it held is visible again."""
-        await self.fired(rule)
+        await self.fired(rule, seconds_max=seconds_max)
         assert await victim.ended(seconds_max=10) == -signal.SIGKILL
         await self.expire(victim)
 
@@ -218,11 +227,11 @@ class Line:
             await asyncio.wait(set(self._under_way))
         names, history = {program.name for program in programs}, self.history.read()
         told = {entry.call for entry in chosen(history, "told")} if lost else set()
-        for layer in LAYERS:
-            queue = self.queue(layer)
-            receives = chosen(history, "done", "ReceiveMessage", queue)
-            mine = [one for one in receives if one.worker in names and one.call not in told]
-            await self._show(queue, [message["receipt"] for entry in mine for message in entry.facts["messages"]])
+        receives = chosen(history, "done", "ReceiveMessage")
+        mine = [one for one in receives if one.worker in names and one.call not in told]
+        for queue in {one.target for one in mine}:
+            received = [message for one in mine if one.target == queue for message in one.facts["messages"]]
+            await self._show(queue, [message["receipt"] for message in received])
 
     async def received(self, count: int, *, queue: str = "records") -> None:
         """Wait until workers were told of that many messages."""
@@ -269,6 +278,7 @@ async def open_line(name: str, directory: Path, services: Services, definition: 
         arn = await sqs.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
         redrive = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": RECEIVES_MAX}
         await sqs.create_queue(QueueName=f"{name}-{layer}", Attributes={"RedrivePolicy": json.dumps(redrive)})
+    await sqs.create_queue(QueueName=f"{name}-reprocess")
     async with AsyncExitStack() as exits:
         line = Line(name, directory, services, History(directory / "history.jsonl"), exits)
         exits.callback(line.history.close)

@@ -1,4 +1,4 @@
-"""A real `acequia run` behind a gate of its own: its calls pass through the proxy, its log goes to a file."""
+"""A real `acequia` behind a gate of its own: its calls pass through the proxy, what it says goes to a file."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,18 @@ PATIENCE_SECONDS = 40
 
 
 class Program:
-    """A worker process. It never outlives its test: whoever makes one calls `close`."""
+    """A worker process, or a command. It never outlives its test: whoever makes one calls `close`."""
 
-    def __init__(self, worker: Worker, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, worker: Worker, directory: Path, environment: Mapping[str, str], arguments: Sequence[str] = ("run",)
+    ) -> None:
         self.worker = worker
         self.name = worker.name
         self._log = directory / f"{worker.name}.log"
         clean = {n: v for n, v in os.environ.items() if not n.startswith(("ACEQUIA_", "AWS_"))}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service", "run"],
+                [sys.executable, "-m", "service", *arguments],
                 cwd=directory,
                 env={**clean, "PYTHONPATH": str(PROJECT), **environment},
                 stdin=subprocess.DEVNULL,
@@ -41,6 +43,11 @@ class Program:
                 stderr=subprocess.STDOUT,
             )
         worker.pid = self.process.pid
+
+    @property
+    def text(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
 
     def said(self, event: str = "") -> list[dict[str, Any]]:
         """What it has logged so far, of that kind."""

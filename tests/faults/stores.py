@@ -100,7 +100,7 @@ class Stores:
 
 async def read_stores(line: Line) -> Stores:
     """Look at everything."""
-    raw, refined, errors = [await _objects(line, zone) for zone in ("raw", "refined", "errors")]
+    raw, refined, errors = [await objects_in(line, zone) for zone in ("raw", "refined", "errors")]
     ledger = [
         Ledger(*row)
         for row in await line.ask("SELECT uri, etag, row_count, inserted, duplicate, replaced FROM {ledger}")
@@ -115,11 +115,12 @@ async def read_stores(line: Line) -> Stores:
         ledger_rows=len(ledger),
         events=Counter(row[0] for row in rows),
         record_ids=Counter(row[1] for row in rows),
-        letters=[one for layer in LAYERS for one in await _letters(line, f"{layer}-dlq")],
+        letters=[one for layer in LAYERS for one in await letters_on(line, f"{layer}-dlq")],
     )
 
 
-async def _objects(line: Line, zone: str) -> dict[str, Stored]:
+async def objects_in(line: Line, zone: str) -> dict[str, Stored]:
+    """All that lies in one of the line's zones."""
     bucket, prefix = split_uri(line.zone(zone))
     s3, found = line.services.aws.s3, {}
     async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
@@ -131,7 +132,7 @@ async def _objects(line: Line, zone: str) -> dict[str, Stored]:
     return found
 
 
-async def _letters(line: Line, queue: str) -> list[Letter]:
+async def letters_on(line: Line, queue: str) -> list[Letter]:
     """All of a queue; they stay there, invisible for a while."""
     sqs, found = line.services.aws.sqs, []
     url = await queue_url(sqs, line.queue(queue))

@@ -243,6 +243,50 @@ SCENARIOS = (
             "test_random_kills.py::test_fifty_kills_while_a_hundred_thousand_records_flow",
         ),
     ),
+    Scenario(
+        "31",
+        "kill -9 of the quarantine layer before and after each of its effects",
+        "Each rejected thing is one row of `acequia.errors` and one failure of its fingerprint, has a copy on the "
+        "reprocess queue, and left its dead-letter queue after that.",
+        "the proxy kills twelve workers at the PUTs of originals, error rows and counts, the sends of notices and "
+        "copies, and the deletion; at random calls in `make faults`",
+        (
+            "test_letters.py::test_killed_before",
+            "test_letters.py::test_killed_after",
+            "test_letters.py::test_killed_anywhere",
+        ),
+    ),
+    Scenario(
+        "31 (mail)",
+        "kill -9 before and after each effect of a mail",
+        "People are mailed; once more for each death between SNS having it and that being known, and then no more.",
+        "the proxy kills ten workers at the PUTs of the mailbox and the states, and at the publishing",
+        ("test_letters.py::test_mail_killed",),
+    ),
+    Scenario(
+        "32",
+        "kill -9 and Ctrl-C of `acequia reprocess` at each of its effects",
+        "The same command goes on; what was chosen is in the warehouse once, and resolved. Ctrl-C ends with 130 and a "
+        "sentence.",
+        "the proxy kills 17 commands, and interrupts others: at PUTs of rounds, portions, rows and states, at sends "
+        "and deletions; at random calls in `make faults`",
+        (
+            "test_commands.py::test_run_killed",
+            "test_commands.py::test_run_killed_behind",
+            "test_commands.py::test_run_killed_before_what_is_behind",
+            "test_commands.py::test_messages_killed",
+            "test_commands.py::test_run_killed_anywhere",
+        ),
+    ),
+    Scenario(
+        "33",
+        "kill -9 and Ctrl-C of `acequia reconcile --repair` and `acequia replay`",
+        "The same command goes on, `replay` with the words that it said at its end; the table has each record once, "
+        "as of the new definition, the lake no other files, and `reconcile` says that it adds up.",
+        "notices are taken from queues; the proxy kills commands at their sends, and workers around COMMIT and the "
+        "removal of what a replay replaced",
+        ("test_commands.py::test_repair_killed", "test_commands.py::test_replay_killed"),
+    ),
 )
 
 

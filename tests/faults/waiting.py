@@ -2,7 +2,7 @@
 
 The shortest visibility that the settings allow is 62 seconds, the SDK's read timeout is 30, an address that was looked
 up is used for 10, and a mail that failed is tried again after half a minute. So these begin with the first test of the
-directory, or of `test_waiting.py`, run beside the others, and have their ends awaited there.
+directory, run beside the others, and have their ends awaited in `test_waiting.py`.
 """
 
 import asyncio
@@ -125,27 +125,21 @@ async def names_do_not_resolve(line: Line) -> None:
 async def mail_cut_off(line: Line) -> None:
     """Nobody can be mailed: letters and records go their way meanwhile, and the mail goes out afterwards."""
     lines = within_days(loans(100), 3)
-    await line.services.aws.sqs.create_queue(QueueName=line.queue("reprocess"))
     cut = line.rules.on("", reset, service="sns", times=None)
-    async with topic(line) as people:
-        program = await line.start(
-            ACEQUIA_LAYERS="land,refine,load,quarantine",
-            ACEQUIA_REPROCESS_QUEUE=line.queue("reprocess"),
-            ACEQUIA_ALERTS_TOPIC_ARN=people.arn,
-            AWS_ENDPOINT_URL_SNS=people.endpoint,
-        )
-        await line.send(line.messages(["{}"], records_per_message=1, dataset="nobodys"))
-        await program.until("mail_failed", seconds_max=EXPIRES_SECONDS_MAX)
-        await line.send(line.messages(lines, records_per_message=10))
-        await line.idle()
-        assert await line.rows() == 100
-        assert sum(await line.depth("reprocess")) == 1, "the letter has its place without a mail"
-        assert (await program.probe("/readyz"))[0] == 200, "mail is in nobody's way"
-        cut.lift()
-        await program.until("mail_sent", seconds_max=EXPIRES_SECONDS_MAX)
-        assert await people.mails()
-        assert cut.fired
-        assert await program.drained() == 0
+    people = await topic(line)
+    program = await line.start(ACEQUIA_LAYERS="land,refine,load,quarantine", ACEQUIA_ALERTS_TOPIC_ARN=people.arn)
+    await line.send(line.messages(["{}"], records_per_message=1, dataset="nobodys"))
+    await program.until("mail_failed", seconds_max=EXPIRES_SECONDS_MAX)
+    await line.send(line.messages(lines, records_per_message=10))
+    await line.idle()
+    assert await line.rows() == 100
+    assert sum(await line.depth("reprocess")) == 1, "the letter has its place without a mail"
+    assert (await program.probe("/readyz"))[0] == 200, "mail is in nobody's way"
+    cut.lift()
+    await program.until("mail_sent", seconds_max=EXPIRES_SECONDS_MAX)
+    assert await people.mails()
+    assert cut.fired
+    assert await program.drained() == 0
 
 
 async def _by_names(line: Line, names: Names) -> Program:
@@ -178,5 +172,4 @@ def _first_receipts_were_not_used(line: Line, worker: str) -> None:
         assert not first & set(entry.facts["receipts"].values()), "deleted with a claim that had expired"
 
 
-BEGUN_LATER = (extensions_in_vain, names_do_not_resolve, mail_cut_off)
-"""Those that begin with `test_waiting.py`."""
+BEGUN = (extensions_fail, objects_stall, sleeper, extensions_in_vain, names_do_not_resolve, mail_cut_off)
