@@ -6,6 +6,7 @@ cannot do with a file at all costs that file: it is rejected as `bad_file`, with
 """
 
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from service.core.columns import ColumnType
 from service.core.dead_letter import Place
 from service.core.errors import Code, RejectedError
-from service.refine.compile import Fault, Program
+from service.refine.compile import RECORD_ID_DIGITS, Fault, Program
 from service.refine.numbers import SUSPECT, changes
 from service.refine.open import Opened, open_bodies
 from service.refine.portions import relation
@@ -58,6 +59,11 @@ class Keys:
 
     identity: bytes
     mask: bytes
+
+    def record_id(self, message_id: str, index: int) -> str:
+        """`_record_id` where a record's identity is its message's, as the compiled SQL gives it."""
+        source = f"{message_id}:{index}".encode()
+        return hmac.new(self.identity, source, hashlib.sha256).hexdigest()[:RECORD_ID_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)

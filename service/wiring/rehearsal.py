@@ -86,9 +86,17 @@ class Rehearsal:
             fault = Fault(rejection.fault.code, rejection.fault.sentence)
             for row, _ in rejection.places:
                 faults[numbers[row]] = fault
-        if program.dataset.identity == "message" and any((one.place or (0, 0))[1] for one in specimens):
-            return []  # a record's place is part of its id, and here it stands alone
-        return [str(one) for one in judged.good.column("_record_id").to_pylist()]
+        record_ids = {str(one) for one in judged.good.column("_record_id").to_pylist()}
+        if program.dataset.identity == "message":
+            passed = [one for one, number in zip(specimens, numbers, strict=True) if faults[number] is None]
+            record_ids = self._in_their_places(passed, record_ids)
+        return sorted(record_ids)
+
+    def _in_their_places(self, specimens: Sequence[Specimen], record_ids: set[str]) -> set[str]:
+        """A record's place in its message is part of its id, and was 0 where it stood alone."""
+        records = [(one.original.message_id, one.place[1]) for one in specimens if one.opened and one.place is not None]
+        alone = {self._keys.record_id(message_id, 0) for message_id, _ in records}
+        return (record_ids - alone) | {self._keys.record_id(*record) for record in records}
 
 
 def _no_record(specimen: Specimen) -> Fault | None:

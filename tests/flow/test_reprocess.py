@@ -17,7 +17,9 @@ from service.core.model import Outgoing
 from service.core.ports import Means, Session, Statement
 from service.core.zones import batch_of
 from service.quarantine.reprocess.about_errors import ErrorsRun
+from service.quarantine.reprocess.parcels import Parcel, Parcels
 from service.quarantine.reprocess.plan import Plan, plan
+from service.quarantine.reprocess.rehearse import OriginalsReader
 from service.quarantine.reprocess.rounds import Rounds
 from service.quarantine.reprocess.run import Done, Run, already_loaded
 from service.quarantine.reprocess.table import Choice, ErrorTable, read_table
@@ -432,6 +434,29 @@ def test_a_message_without_a_dataset_is_sent_back_and_loaded_once(tmp_path: Path
 
     run_virtual(main())
     assert world.event_ids() == ["e001", "e002"]
+
+
+def test_what_was_loaded_meanwhile_is_told_where_a_records_place_is_its_identity(tmp_path: Path) -> None:
+    (tmp_path / "events.toml").write_text(BY_MESSAGE)
+    world = World(load_datasets(tmp_path))
+
+    async def main() -> None:
+        operator = Operator(world)
+        world.send(event(1, amount="many"), event(2, amount="few"), event(3, amount="none"))
+        world.send(event(4, amount="much"))
+        await operator.lives()
+        mend(world, tmp_path, MENDED.replace('key = ["event_id"]', 'identity = "message"'))
+        planned, tools = await operator.plan(), operator.tools
+        assert await already_loaded(planned, tools) == 0
+        originals = OriginalsReader(tools.errors, tools.means)
+        async for sent in Parcels("somebody-else", originals, tools.notice_of).of(planned.items[:3]):
+            assert isinstance(sent, Parcel)
+            await tools.queues[sent.layer].send([sent.outgoing])
+        await operator.lives(5)
+        assert len(world.event_ids()) == 3
+        assert await already_loaded(await operator.plan(), operator.tools) == 3
+
+    run_virtual(main())
 
 
 def test_what_was_loaded_meanwhile_is_not_loaded_twice(world: World, tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Final
 
+from service.core.errors_dataset import ERRORS
 from service.core.notice import FileNotice
-from service.core.zones import batch_of
+from service.core.zones import Zone, batch_of, raw_place
+from tests.simulation import people_check
+from tests.simulation.check_letters import copies, counts, mails, rows, settled_last
 from tests.simulation.check_order import order
 from tests.simulation.check_process import bounded, confined, counted, ended, going_on, isolated, spared, timely
 from tests.simulation.facts import Facts
-from tests.simulation.producers import DATASETS, REFUSED_AMOUNT, Key
+from tests.simulation.producers import Key
 from tests.simulation.run import BrokenError, Run
 
+RAW = Zone.parse("raw", "s3://raw")
 ALLOWED: Final = {
     "records-dlq": {"unknown_dataset"},
     "refine-dlq": {"bad_json", "missing_required", "bad_type", "bad_time", "missing_object", "bad_notice"},
@@ -44,6 +49,12 @@ def check(run: Run) -> None:
         confined,
         counted,
         ended,
+        rows,
+        copies,
+        counts,
+        mails,
+        settled_last,
+        *(people_check.promises if run.people is not None else ()),
     )
     for promise in promises:
         promise(facts)
@@ -60,9 +71,10 @@ def letters(facts: Facts) -> None:
             _must(code != "missing_object" or lost != set(), f"I1: {queue}: nobody lost an object: {letter}")
             if code == "load_refused":
                 uris = facts.files_of(letter)
-                refused = any(row["amount"] == REFUSED_AMOUNT for uri in uris for row in facts.rows(uri))
+                refused = any(facts.run.refuses(row) for uri in uris for row in facts.rows(uri))
+                late = letter["sentence"].startswith("records of its raw file were sent back")
                 _must(
-                    refused or lost != set() or "short" in kinds,
+                    refused or lost != set() or "short" in kinds or late,
                     f"I1: {queue}: nothing was wrong with these files: {letter}",
                 )
             redriven = code != "bad_notice" or f"redrive {queue}" in kinds
@@ -111,7 +123,7 @@ def refined(facts: Facts) -> None:
 
 def files(facts: Facts) -> None:
     """I4 and I5: files are as their notices say, and each has reached the ledger or a letter."""
-    known = {uri for dataset in DATASETS for uri in facts.entries(dataset)}
+    known = {uri for dataset in facts.datasets for uri in facts.entries(dataset)}
     for queue in ("refine", "load"):
         for _, notice in facts.notices(queue):
             for file in notice.files:
@@ -137,7 +149,7 @@ def kept(facts: Facts) -> None:
 
 def ledger(facts: Facts) -> None:
     """I5 and promise 7: each file's rows are inserted, replaced or duplicate, and it is the file that lies there."""
-    for dataset in DATASETS:
+    for dataset in facts.datasets:
         twice = [uri for uri, times in Counter(facts.ledger_uris(dataset)).items() if times > 1]
         _must(not twice, f"I5: {dataset}'s ledger holds a file twice: {twice}")
         for uri, entry in facts.entries(dataset).items():
@@ -161,7 +173,8 @@ def replaced(facts: Facts) -> None:
         elif effect.startswith("put "):
             put.add(details[0])
     for raw_file, notices in facts.replays.items():
-        theirs = {u: e for u, e in facts.entries("events").items() if batch_of(u) == batch_of(raw_file)}
+        dataset = raw_place(RAW, raw_file).dataset
+        theirs = {u: e for u, e in facts.entries(dataset).items() if batch_of(u) == batch_of(raw_file)}
         live = {uri for uri, entry in theirs.items() if entry.superseded_at is None}
         latest = {file.uri for file in notices[-1].files}
         _must(live == latest, f"7: not the latest replay of {raw_file} counts")
@@ -171,9 +184,9 @@ def replaced(facts: Facts) -> None:
 
 def sums(facts: Facts) -> None:
     """Promise 7: what the ledger says was inserted is what the table has, but for rows that a replay took away."""
-    if any(fault.kind == "replay" for fault in facts.run.fired):
+    if facts.run.replayed:
         return
-    for dataset in DATASETS:
+    for dataset in facts.datasets:
         inserted = sum(entry.inserted for entry in facts.entries(dataset).values())
         rows = len(facts.run.world.warehouse.rows(dataset))
         _must(inserted == rows, f"7: {dataset} has {rows} rows, and its ledger says {inserted}")
@@ -181,7 +194,7 @@ def sums(facts: Facts) -> None:
 
 def tables(facts: Facts) -> None:
     """I2 and promise 7: a table has each record of its live files once, as one of them has it."""
-    for dataset, definition in facts.run.datasets.items():
+    for dataset, definition in facts.datasets.items():
         live = [uri for uri, entry in facts.entries(dataset).items() if entry.superseded_at is None]
         given = [row for uri in live for row in facts.rows(uri)]
         rows = facts.run.world.warehouse.rows(dataset)
@@ -192,14 +205,13 @@ def tables(facts: Facts) -> None:
         _must(max(keys.values(), default=1) == 1, f"I2: {dataset} has an event twice")
         _must(all(row in given for row in rows), f"7: {dataset} has a row that no live file has")
         if definition.version is not None:
-            highest = {
-                row["_record_id"]: row[definition.version] for row in sorted(given, key=lambda r: int(r["amount"]))
-            }
+            by_version = sorted(given, key=itemgetter(definition.version))
+            highest = {row["_record_id"]: row[definition.version] for row in by_version}
             _must(
                 all(row[definition.version] == highest[row["_record_id"]] for row in rows),
                 f"7: {dataset} has a record in a lower version than the highest",
             )
-        refused = [row for row in rows if row["amount"] == REFUSED_AMOUNT]
+        refused = [row for row in rows if facts.run.refuses(row)]
         _must(not refused or facts.run.mended, f"I2: {dataset} has what the warehouse refused")
 
 
@@ -221,6 +233,8 @@ def _rows_of(facts: Facts, raw_file: str) -> Counter[Key]:
 
 
 def _key(dataset: str, row: dict[str, object]) -> Key:
+    if dataset == ERRORS.name:
+        return str(row["error_id"]), None
     return str(row["event_id"]), row["event_time"] if dataset == "hours" else None  # type: ignore[return-value]
 
 

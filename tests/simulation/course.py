@@ -4,26 +4,28 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from unittest import mock
 
 from service.core.datasets import Dataset
 from service.core.events import ServiceStarted
 from service.core.marks import MARK_ATTRIBUTE, Mark
 from service.core.model import Outgoing
-from service.core.ports import Means, Queue
-from service.runtime import EXIT_DRAINED, PooledFanOut, supervise
+from service.quarantine import portions
+from service.runtime import EXIT_DRAINED, supervise
+from service.settings import Settings
 from service.wiring.build import build
-from service.wiring.parts import Parts
 from tests.fakes.journal import Journal
 from tests.fakes.time import run_virtual
 from tests.fakes.world import QUEUES, World, crashes
-from tests.simulation.gates import CALLS_AT_ONCE, GateQueue, GateStore, GateThreads, GateWarehouse
-from tests.simulation.operators import Operators
+from tests.simulation.operators import Operators, sent_back
+from tests.simulation.people import People
 from tests.simulation.plan import TURBULENT_SECONDS, Plan
-from tests.simulation.process import Process, ProcessClock
-from tests.simulation.producers import REFUSED_AMOUNT, Sent, definitions, later_messages, messages
+from tests.simulation.process import Process
+from tests.simulation.producers import Sent, definitions, later_messages, messages, strays
 from tests.simulation.run import BrokenError, Run
 from tests.simulation.setups import DRAIN_SECONDS_MAX, Setup
 from tests.simulation.weather import Weather
+from tests.simulation.wired import parts_of
 
 RECEIVES_MAX = 20
 STOP_SECONDS_MAX = DRAIN_SECONDS_MAX + 8.0
@@ -37,9 +39,11 @@ LATER_SECONDS_MAX = 60.0
 def simulate(plan: Plan) -> Run:
     """Run it. Raises BrokenError where something takes longer than it may, or ends as it must not."""
     datasets, journal = dict(_definitions()), Journal()
-    run = Run(plan, Setup.of(plan), datasets, World(datasets, journal), Weather(plan))
+    run = Run(plan, Setup.of(plan), datasets, World(dict(datasets), journal), Weather(plan))
+    run.definitions = {name: [dataset.definition] for name, dataset in datasets.items()}
     journal.after = run.effect
-    run_virtual(_Course(run).run())
+    with mock.patch.object(portions, "PORTION_BYTES", run.setup.portion_bytes):
+        run_virtual(_Course(run).run())
     return run
 
 
@@ -49,26 +53,29 @@ class _Course:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._plan, self._world, self._weather = run.plan, run.world, run.weather
-        self._setup, self._configured = run.setup, run.setup.turbulent
+        self._setup = run.setup
         self._over = asyncio.Event()
 
     async def run(self) -> None:
         self._open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send(messages(self._plan)))
+            group.create_task(self._stray())
             group.create_task(Operators(self._run).act())
             for number in range(self._setup.seats):
                 group.create_task(self._sit(number))
             await self._until_quiet()
-            self._run.quiet = self._world.settled() and self._weather.settled
+            self._run.quiet = self._run.settled and self._weather.settled
             self._weather.fine = True
             self._over.set()
             self._run.note("faults stop")
-        self._configured = self._setup.calm
         await self._calm("calm")
         if self._setup.mends:
             self._mend()
             await self._calm("mended")
+        if self._plan.peopled:
+            self._run.people = People(self._run)
+            await self._run.people.afterwards(self._live)
         self._run.calm_from = {name: len(queue.sent) for name, queue in self._world.queues.items()}
         if self._setup.looks_later:
             await self._send(later_messages(self._plan))
@@ -77,12 +84,13 @@ class _Course:
     def _open(self) -> None:
         world = self._world
         world.open()
-        world.warehouse.refuses = lambda row: row["amount"] == REFUSED_AMOUNT
+        world.warehouse.refuses = self._run.refuses
         for name in QUEUES:
-            world.queues[name].disorder = self._plan.random(f"order of {name}")
             world.queues[name].dead = (world.queues[f"{name}-dlq"], RECEIVES_MAX)
-            world.queues[name].inflight_max = self._setup.inflight_max
-            world.queues[name].old_receipts_work = self._setup.old_receipts_work
+        for name, queue in world.queues.items():
+            queue.disorder = self._plan.random(f"order of {name}")
+            queue.inflight_max = self._setup.inflight_max
+            queue.old_receipts_work = self._setup.old_receipts_work
 
     async def _send(self, sent: Sequence[Sent]) -> None:
         queue = self._world.queues["records"]
@@ -92,6 +100,13 @@ class _Course:
             queue.put(one.outgoing if one.back is None else self._sent_back(one, one.back))
             self._run.sent[list(queue.sent)[-1]] = one
             self._run.note("producers send")
+
+    async def _stray(self) -> None:
+        for at, name, outgoing in strays(self._plan):
+            await asyncio.sleep(max(0.0, at - asyncio.get_running_loop().time()))
+            queue = self._world.queues[name]
+            queue.put(outgoing)
+            self._run.strays[list(queue.sent)[-1]] = (name, outgoing)
 
     def _sent_back(self, one: Sent, first: Sent) -> Outgoing:
         """With the mark that says which message it was when it came first."""
@@ -103,9 +118,11 @@ class _Course:
 
     async def _until_quiet(self) -> None:
         """Until nothing is left that faults could happen to, or until it has been enough."""
-        last = max([45.0, *(fault.at + 30.0 for fault in self._plan.drawn)])
+        last = max(
+            [45.0, *(fault.at + 30.0 for fault in self._plan.drawn), *(one.at + 10.0 for one in messages(self._plan))]
+        )
         while (now := asyncio.get_running_loop().time()) < TURBULENT_SECONDS:
-            if now > last and self._world.settled() and self._weather.settled:
+            if now > last and self._run.settled and self._weather.settled:
                 return
             await asyncio.sleep(2.0)
 
@@ -115,7 +132,8 @@ class _Course:
         life = 0
         while not self._over.is_set():
             life += 1
-            await self._live(Process(f"p{number}.{life}", self._weather, self._run.note), self._over)
+            process = Process(f"p{number}.{life}", self._weather, self._run.note)
+            await self._live(process, self._over, self._setup.turbulent)
             if not self._over.is_set():
                 await asyncio.sleep(source.choice((0.0, 1.0, 30.0)))
 
@@ -123,12 +141,12 @@ class _Course:
         """One process without faults, until nothing is left to do."""
         began = asyncio.get_running_loop().time()
         process, over = Process(name, self._weather, self._run.note), asyncio.Event()
-        living = asyncio.ensure_future(self._live(process, over))
-        while not (self._world.settled() and self._weather.settled):
+        living = asyncio.ensure_future(self._live(process, over, self._setup.calm))
+        while not (self._run.settled and self._weather.settled):
             if living.done():
                 raise BrokenError(f"I7: the process ended by itself: {living.exception()!r}")
             if asyncio.get_running_loop().time() > began + seconds_max:
-                left = {queue: len(self._world.queues[queue]) for queue in QUEUES}
+                left = {name: len(queue) for name, queue in self._world.queues.items()}
                 raise BrokenError(f"I7: {name}: not drained after {seconds_max:.0f} seconds without faults: {left}")
             await asyncio.sleep(1.0)
         self._run.note(f"{name}: drained after {asyncio.get_running_loop().time() - began:.0f} seconds")
@@ -139,17 +157,20 @@ class _Course:
     def _mend(self) -> None:
         """The warehouse takes what it refused, and an operator sends the dead letters back."""
         self._world.warehouse.refuses = lambda _: False
-        self._world.queues["load-dlq"].redrive(self._world.queues["load"])
+        if self._plan.quarantined:
+            sent_back(self._run, "load", opened=True)
+        else:
+            self._world.queues["load-dlq"].redrive(self._world.queues["load"])
         self._run.mended = True
         self._run.note("mended")
 
-    async def _live(self, process: Process, over: asyncio.Event) -> int | None:
+    async def _live(self, process: Process, over: asyncio.Event, configured: Settings) -> int | None:
         """One life, until it ends by itself or is over; its exit code, None when it died."""
         self._run.processes.append(process)
         self._run.note(f"{process.name} starts")
         stopping = asyncio.ensure_future(_stop(process, over))
         stopped = asyncio.ensure_future(process.signals.stop.wait())
-        living = asyncio.ensure_future(self._supervised(process))
+        living = asyncio.ensure_future(self._supervised(process, configured))
         await asyncio.wait([living, stopped], return_when=asyncio.FIRST_COMPLETED)
         asked = asyncio.get_running_loop().time()
         await asyncio.wait([living], timeout=STOP_SECONDS_MAX)
@@ -168,27 +189,15 @@ class _Course:
         self._run.note(f"{process.name} ends: {code}")
         return code
 
-    async def _supervised(self, process: Process) -> int:
-        world = self._world
-        queues: dict[str, Queue] = {name: GateQueue(queue, process) for name, queue in world.queues.items()}
-        store = GateStore(world.store, process, self._run.touched.add)
-        means = Means(
-            store,
-            GateThreads(process, self._run.judged),
-            PooledFanOut(CALLS_AT_ONCE),
-            ProcessClock(process),
-            process.tell,
-        )
-        jitter = self._plan.random(f"jitter of {process.name}")
-        warehouse = GateWarehouse(world.warehouse, process)
-        workers = build(Parts(self._configured, world.datasets, queues, warehouse, means, jitter=jitter))
+    async def _supervised(self, process: Process, configured: Settings) -> int:
+        parts = parts_of(self._run, configured, process)
         return await supervise(
-            workers,
+            build(parts),
             process.signals,
-            started=ServiceStarted(self._configured.layers, 0),
+            started=ServiceStarted(configured.layers, 0),
             drain_seconds_max=DRAIN_SECONDS_MAX,
-            clock=means.clock,
-            emit=means.emit,
+            clock=parts.means.clock,
+            emit=parts.means.emit,
         )
 
 

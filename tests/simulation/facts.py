@@ -8,13 +8,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from service.core.datasets import Dataset
 from service.core.dead_letter import MARKER
 from service.core.errors import RejectedError
+from service.core.errors_dataset import ERRORS
 from service.core.marks import MARK_ATTRIBUTE
 from service.core.notice import FileNotice
 from service.core.zones import batch_of
 from service.load.ledger import Entry
 from service.refine.refine import definition_of
+from tests.simulation.dead import DeadLetters
 from tests.simulation.producers import Sent
 from tests.simulation.run import BrokenError, Run
 
@@ -31,6 +34,11 @@ class Facts:
         self._rows: dict[str, list[Row]] = {}
         self.effects = list(zip(run.world.journal.effects, run.world.journal.details, strict=True))
 
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """All that have a table: the defined ones, and that of what failed where it is filled."""
+        return self.run.datasets | ({ERRORS.name: ERRORS} if self.run.plan.quarantined else {})
+
     def rows(self, uri: str) -> list[Row]:
         """The rows of a file that lay in the store at some time."""
         if uri not in self._rows:
@@ -45,8 +53,17 @@ class Facts:
     @cached_property
     def letters(self) -> dict[str, list[tuple[str, Letter]]]:
         """By dead-letter queue: ids of messages, and what stands in them."""
-        queues = [name for name in self.run.world.queues if name.endswith("-dlq")]
-        return {queue: [(message_id, json.loads(body)) for message_id, body in self.sent(queue)] for queue in queues}
+        strays = self.run.strays
+        return {
+            queue: [(name, json.loads(body)) for name, body in self.sent(queue) if name not in strays]
+            for queue in self.run.world.queues
+            if queue.endswith("-dlq")
+        }
+
+    @cached_property
+    def dead(self) -> DeadLetters:
+        """All that came to dead-letter queues, whoever sent it."""
+        return DeadLetters(self.run, self.letters)
 
     def original(self, letter: Letter) -> Mapping[str, Any]:
         """The message that a letter is about, in the end: a letter may be about a letter that somebody sent back."""
@@ -75,19 +92,27 @@ class Facts:
     def message_of(self, row: Row) -> str:
         """The id that the queue gave the message in a row of a raw file, which may stand there with its first one."""
         mark = json.loads(row["attributes"] or "{}").get(MARK_ATTRIBUTE)
-        if mark is None:
-            return str(row["message_id"])
-        error_id = json.loads(mark["value"])["error_id"]
-        return next(message_id for message_id, known in self.run.marks.items() if known.error_id == error_id)
+        return str(row["message_id"]) if mark is None else self._marked[mark["value"]]
+
+    def alike(self, message_id: str) -> str:
+        """The first message with the same mark: of what was sent back twice nobody can say which one was landed."""
+        mark = self.run.marks.get(message_id)
+        return message_id if mark is None else self._marked[mark.attribute().value]
+
+    @cached_property
+    def _marked(self) -> dict[str | bytes, str]:
+        return {mark.attribute().value: name for name, mark in reversed(self.run.marks.items())}
 
     def truth(self, raw_file: str) -> list[tuple[int, Sent]]:
         """What the producers know about each row of a raw file."""
-        return [(row, self.run.sent[self.message_of(one)]) for row, one in enumerate(self.raw_files[raw_file])]
+        return [(row, self.run.sent_of(self.message_of(one))) for row, one in enumerate(self.raw_files[raw_file])]
 
     def refined(self, notice: FileNotice) -> list[str]:
         """The files that refine made of what that notice names; those of a replay are others."""
-        definition = definition_of(self.run.datasets[notice.dataset].definition, notice)
-        ends = tuple(f"{batch_of(file.uri)}.{definition}.parquet" for file in notice.files)
+        had = self.run.definitions[notice.dataset]
+        ends = tuple(
+            f"{batch_of(file.uri)}.{definition_of(one, notice)}.parquet" for file in notice.files for one in had
+        )
         return sorted(uri for uri in self.run.objects if uri.endswith(ends))
 
     @cached_property

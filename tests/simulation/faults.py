@@ -11,6 +11,7 @@ pause                     the whole process stands still (a stopped container), 
 some fail, some refused   a batch call of which only a part was done; refused for good, or only this time
 cut before, cut after     a batch call, not done or done, of whose answer (a 200) the SDK could read nothing
 hang                      no answer until the caller's own time limit, or its end; meanwhile it is asked to drain
+conflict                  compare-and-set: somebody else was faster
 short                     COPY leaves out a row, and says nothing
 expired                   visibility has ended and somebody else may have the message; the answer is OK all the same
 nothing, again, undeleted a poll brings nothing, something that somebody holds, something that was deleted
@@ -18,6 +19,8 @@ nothing, again, undeleted a poll brings nothing, something that somebody holds, 
 
 from dataclasses import dataclass
 from typing import Final
+
+from tests.simulation.people_faults import BY_HAND
 
 ANYWHERE: Final = ("kill before", "fail", "denied", "slow", "pause", "cancel before")
 DURABLE: Final = (*ANYWHERE, "kill after", "cancel after", "lost", "late")
@@ -47,7 +50,9 @@ STATEMENTS: Final = (
     "lock_holder",
     "load_errors",
 )
-OUTAGES: Final = ("sqs", "s3", "put", "warehouse")
+OUTAGES: Final = ("sqs", "s3", "put", "warehouse", "sns")
+DEAD: Final = ("dlq receive", "dlq delete", "dlq hide")
+"""Of the three dead-letter queues together, which are read by one code."""
 DEEDS: Final = (
     "redrive records-dlq",
     "redrive refine-dlq",
@@ -62,13 +67,31 @@ DEEDS: Final = (
 )
 """What operators and circumstances do at some moment, whatever the service is at."""
 
+QUARANTINE: Final[dict[str, tuple[str, ...]]] = {
+    "dlq receive": RECEIVE,
+    "dlq delete": BATCH,
+    "dlq hide": (*BATCH, "expired"),
+    "reprocess send": (*BATCH, "some refused"),
+    "put originals": DURABLE,
+    "put errors": DURABLE,
+    "read fingerprints": ANYWHERE,
+    "replace fingerprints": (*DURABLE, "conflict"),
+    "list fingerprints": ANYWHERE,
+    "read mailbox": ANYWHERE,
+    "replace mailbox": (*DURABLE, "conflict"),
+    "sns publish": DURABLE,
+    "sns away": ("outage",),
+    "list rounds": ANYWHERE,
+}
+"""Where only the quarantine layer, the mailer and the resolver come by."""
+
 FAULTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"{name} receive": RECEIVE for name in QUEUES},
     **{f"{name} delete": BATCH for name in QUEUES},
     **{f"{name} hide": (*BATCH, "expired") for name in QUEUES},
     **{f"{name} send": (*BATCH, "some refused") for name in ("refine", "load")},
     **{f"{name}-dlq send": (*BATCH, "some refused") for name in QUEUES},
-    **{f"put {what}": DURABLE for what in ("raw", "refined", "manifest", "errors", "marks")},
+    **{f"put {what}": DURABLE for what in ("raw", "refined", "manifest", "original", "marks")},
     "remove refined": DURABLE,
     "get raw": ANYWHERE,
     "get refined": ANYWHERE,
@@ -79,8 +102,10 @@ FAULTS: Final[dict[str, tuple[str, ...]]] = {
     **{f"warehouse {name}": STATEMENT for name in STATEMENTS},
     "warehouse copy": (*STATEMENT, "short"),
     "warehouse commit": COMMIT,
-    **{f"{name} away": ("outage",) for name in OUTAGES},
+    **{f"{name} away": ("outage",) for name in OUTAGES if name != "sns"},
     "world": DEEDS,
+    **QUARANTINE,
+    **BY_HAND,
 }
 """By point. A pair that is not here cannot happen, for these reasons:
 

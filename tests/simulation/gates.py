@@ -4,7 +4,7 @@ The queues are the real ones on a simulated SDK client. Objects go one at a time
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -16,11 +16,12 @@ from service.core.ports import Depth, Listed, Session, Statement, Stored
 from service.refine.compile import Program
 from service.refine.execute import judge
 from service.runtime import PooledFanOut
+from tests.fakes.notifier import FakeNotifier
 from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
 from tests.fakes.warehouse import FakeSession, FakeWarehouse
 from tests.simulation.faults import Fault
-from tests.simulation.process import Process, ProcessClock
+from tests.simulation.process import Process, ProcessClock, Special
 from tests.simulation.sqs import SqsClient
 
 P = ParamSpec("P")
@@ -122,19 +123,40 @@ class GateStore:
             await self._call(f"remove {_kind(uri)}", uri, partial(self._store.remove, [uri]))
 
     async def pages(self, prefix: str) -> AsyncIterator[Sequence[Listed]]:
-        async for page in self._store.pages(prefix):
-            await self._call(f"list {_kind(prefix)}", prefix, _nothing)
+        pages = self._store.pages(prefix)
+        following = partial(anext, pages, None)
+        while (page := await self._call(f"list {_kind(prefix)}", f"{prefix}any", following)) is not None:
             yield page
 
     async def read(self, uri: str) -> tuple[bytes, str] | None:
         return await self._call(f"read {_kind(uri)}", uri, lambda: self._store.read(uri))
 
     async def replace(self, uri: str, body: bytes, *, etag: str | None) -> str | None:
-        return await self._call(f"replace {_kind(uri)}", uri, lambda: self._store.replace(uri, body, etag=etag))
+        async def conflict(_: Fault) -> str | None:
+            return None  # somebody else was faster
 
-    async def _call(self, point: str, uri: str, act: Callable[[], Awaitable[T]]) -> T:
+        act = partial(self._store.replace, uri, body, etag=etag)
+        return await self._call(f"replace {_kind(uri)}", uri, act, {"conflict": conflict})
+
+    async def _call(
+        self, point: str, uri: str, act: Callable[[], Awaitable[T]], special: Mapping[str, Special[T]] | None = None
+    ) -> T:
         self._touched(uri)
-        return await self._process.call(point, act, dependency="s3", seconds_max=S3_SECONDS_MAX)
+        return await self._process.call(point, act, dependency="s3", seconds_max=S3_SECONDS_MAX, special=special)
+
+
+class GateNotifier:
+    """The `Notifier` port. `asked` is told of each mail that SNS is asked to send."""
+
+    def __init__(self, notifier: FakeNotifier, process: Process, asked: Callable[[str, str], None]) -> None:
+        self._notifier = notifier
+        self._process = process
+        self._asked = asked
+
+    async def publish(self, subject: str, text: str) -> None:
+        self._asked(subject, text)
+        act = partial(self._notifier.publish, subject, text)
+        await self._process.call("sns publish", act, dependency="sns", seconds_max=S3_SECONDS_MAX)
 
 
 class GateWarehouse:
@@ -252,5 +274,11 @@ async def _nothing() -> None:
 
 def _kind(uri: str) -> str:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    kinds = {"_manifests/": "manifest", "marks/": "marks"}
-    return next((kind for place, kind in kinds.items() if key.startswith(place)), bucket)
+    if key.startswith("_manifests/"):
+        return "manifest"
+    if bucket != "errors":
+        return bucket
+    if key.endswith("_mailbox.json"):
+        return "mailbox"
+    first = key.partition("/")[0]
+    return "original" if first == "originals" and key.endswith(".json") else first

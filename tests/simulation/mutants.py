@@ -1,6 +1,6 @@
 """Services that are a little wrong, for tests of the tests: what puts a wrong piece in, and whether that is found."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from service.core.ports import Session, Statement, Warehouse
 from service.load.commit import Commit
 from tests.simulation.database import one_database
+from tests.simulation.faults import Fault
 from tests.simulation.plan import Plan
 from tests.simulation.run import BrokenError
 from tests.simulation.trial import passed
@@ -19,17 +20,21 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 Rows = list[tuple[Any, ...]]
 
 
-def breach(near: str = "") -> BrokenError | None:
+def breach(
+    near: str = "", among: Callable[[Plan], bool] = lambda plan: not plan.peopled, instead: Sequence[Fault] = ()
+) -> BrokenError | None:
     """What the checker says first, of the seeds; anything else that is raised is a fault of the test's own.
 
-    Seeds with such a fault are tried first, which only saves time.
+    Seeds with such a fault are tried first, and only those `among`, with these faults `instead` of the drawn ones:
+    which only saves time.
     """
 
     def far(plan: Plan) -> bool:
         return not any(near in f"{fault.point} {fault.kind}" for fault in plan.faults)
 
+    plans = sorted(filter(among, map(Plan.of, SEEDS)), key=far)
     with one_database():
-        return next(_breaches(sorted(map(Plan.of, SEEDS), key=far)), None)
+        return next(_breaches(plan.but(instead) if instead else plan for plan in plans), None)
 
 
 def _breaches(plans: Iterable[Plan]) -> Iterator[BrokenError]:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from service.core.dead_letter import Letter, read_letter
 from service.core.errors import RejectedError
 from service.core.model import Outgoing
 from service.core.notice import FileNotice, Replaces
@@ -63,6 +64,8 @@ class Operators:
 
     def _redrive(self, dead: str) -> bool:
         queues = self._run.world.queues
+        if self._run.plan.quarantined:
+            return sent_back(self._run, dead.removesuffix("-dlq"), opened=False) > 0
         return queues[dead].redrive(queues[dead.removesuffix("-dlq")]) > 0
 
     def _to_some(self, source: random.Random, deed: Callable[[Process], None]) -> bool:
@@ -110,6 +113,32 @@ class Operators:
         """Every refined file that was ever made of a raw file."""
         batch_id = raw_place(RAW, raw_file).batch_id
         return sorted(uri for uri in self._run.objects if uri.startswith("s3://refined/events/") and batch_id in uri)
+
+
+def sent_back(run: Run, queue: str, *, opened: bool) -> int:
+    """By hand: letters from the reprocess queue go to the queue on which their messages failed; says how many.
+
+    Moved as they are, or `opened`: then the message goes that each is about.
+    """
+    reprocess, layer = run.world.queues["reprocess"], "land" if queue == "records" else queue
+    mine, others = [], []
+    for body in reprocess.take():
+        letter = read_letter(body)
+        assert letter is not None, "quarantine sends nothing else"
+        if letter.layer == layer and letter.code != "redriven":
+            mine.append(Outgoing(_message(letter) if opened else body))
+        else:
+            others.append(Outgoing(body))
+    reprocess.put(*others)
+    run.world.queues[queue].put(*mine)
+    return len(mine)
+
+
+def _message(letter: Letter) -> str:
+    """What the letter is about in the end, where somebody had moved letters before."""
+    assert letter.original is not None, "loaders' letters hold it"
+    inner = read_letter(letter.original.body)
+    return letter.original.body if inner is None else _message(inner)
 
 
 def _landed(body: str) -> FileNotice | None:

@@ -4,10 +4,18 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import starmap
 
-from tests.simulation.faults import DEEDS, OUTAGES, PAIRS, QUEUES, Fault
+from tests.simulation import people_faults
+from tests.simulation.faults import DEEDS, OUTAGES, PAIRS, QUARANTINE, QUEUES, Fault
+from tests.simulation.people_faults import BY_HAND, PEOPLED_EVERY
 
-FAULTS_A_SEED = 12
+FAULTS_A_SEED = 14
+QUARANTINE_FAULTS_A_SEED, QUARANTINE_FAULTS_WITH_PEOPLE, OTHER_FAULTS_A_SEED = 16, 3, 1
+PEOPLED = 13
+QUARANTINED = (1, 9, 17, 21, 29, 33, 37)
+"""Of forty seeds: those whose faults are of the quarantine layer alone."""
+DEED_SHARE = 0.5
 TURBULENT_SECONDS = 330.0
 """How long faults may happen; then they stop."""
 DELAYS = (0.5, 3.0, 20.0, 45.0, 70.0, 130.0)
@@ -36,6 +44,7 @@ COMPANIONS: dict[str, tuple[Fault, ...]] = {
     "refine hide": (Fault("get raw", "slow", 0, 0.0, HOLDS_SECONDS),),
     "load hide": (Fault("describe refined", "slow", 0, 0.0, HOLDS_SECONDS),),
     "get refined": (Fault("put refined", "lost", 0),),
+    "dlq hide": (Fault("put errors", "slow", 0, 0.0, HOLDS_SECONDS),),
     "warehouse lock_holder": (Fault("warehouse ledger_lock", "slow", 0, 0.0, 300.0),),
     "warehouse replayed_delete": REPLAYS,
     "warehouse ledger_remove": REPLAYS,
@@ -45,9 +54,10 @@ COMPANIONS: dict[str, tuple[Fault, ...]] = {
 SELDOM = {
     *COMPANIONS,
     "load delete",
+    "sns publish",
     "load-dlq send",
     "records-dlq send",
-    "put errors",
+    "put original",
     "put marks",
     "refine-dlq send",
     "warehouse load_errors",
@@ -58,22 +68,36 @@ SELDOM = {
 
 
 def _turns() -> list[tuple[str, str]]:
-    turns = list(PAIRS)
+    turns = [pair for pair in PAIRS if pair[0] not in QUARANTINE and pair[0] not in BY_HAND]
     random.Random("turns").shuffle(turns)
     return turns
 
 
 TURNS = _turns()
-"""All pairs, so that one seed's are of many points."""
+"""All pairs of land, refine and load, so that one seed's are of many points."""
+
+
+def _quarantine_turns() -> list[tuple[str, str]]:
+    turns = [pair for pair in PAIRS if pair[0] in QUARANTINE]
+    random.Random("turns").shuffle(turns)
+    return turns
+
+
+QUARANTINE_TURNS = _quarantine_turns()
+QUARANTINE_THIN = [pair for pair in QUARANTINE_TURNS if pair[0].startswith("sns")]
+QUARANTINE_THIN += [pair for pair in QUARANTINE_TURNS if pair[0].startswith(("sns", "replace mailbox"))]
+QUARANTINE_THIN += [("replace fingerprints", "slow")] * 8
+"""Tried once more a seed. Who writes slowly is overtaken by others."""
 THIN = [
     (point, kind)
-    for point, kind in PAIRS
+    for point, kind in TURNS
     if point.endswith(" hide")
     or point in ("load-dlq send", "remove refined", "warehouse fresh_create")
     or point
     in ("warehouse ledger_remove", "warehouse replayed_delete", "warehouse lock_holder", "warehouse load_errors")
 ]
-THIN += [pair for pair in THIN if pair[0] == "remove refined"]
+THIN += [pair for pair in THIN if pair[0] in ("remove refined", "warehouse ledger_remove", "warehouse replayed_delete")]
+THIN += [pair for pair in THIN if pair[0].startswith("warehouse ledger_remove")]
 """Those that come about least often even so: they are tried more, the last ones twice as often."""
 
 
@@ -122,6 +146,16 @@ class Plan:
         """Whether a message comes of which nearly all is bad, just before objects cannot be stored. No other faults."""
         return self.seed % 20 == POISONED
 
+    @property
+    def quarantined(self) -> bool:
+        """Whether the quarantine layer runs too."""
+        return (self.seed % 4 == 1 and not self.poisoned) or self.seed % 40 == 0
+
+    @property
+    def peopled(self) -> bool:
+        """Whether people run commands."""
+        return self.seed % PEOPLED_EVERY == PEOPLED
+
     def wants(self, point: str) -> bool:
         """Whether some fault needs the service to come by there."""
         return any(fault.point == point for fault in self.drawn)
@@ -138,6 +172,9 @@ def _drawn(seed: int) -> Iterator[Fault]:
     if seed % 20 == SLOW:
         yield from SLOW_DAY if seed % 40 == SLOW else LATE_DAY
         return
+    if seed % 4 == 1:
+        yield from _quarantine(source, seed)
+        return
     turns = [TURNS[(seed * FAULTS_A_SEED + number) % len(TURNS)] for number in range(FAULTS_A_SEED)]
     thin = [THIN[number % len(THIN)] for number in (seed, 31 * seed + seed // len(THIN))]
     for point, kind in [*turns, *thin]:
@@ -149,8 +186,29 @@ def _drawn(seed: int) -> Iterator[Fault]:
         yield _fault(source, "world", source.choice(DEEDS))
 
 
+def _quarantine(source: random.Random, seed: int) -> Iterator[Fault]:
+    """What befalls the quarantine layer, and a little of what befalls the others."""
+    if seed % PEOPLED_EVERY == PEOPLED:
+        yield from starmap(Fault, people_faults.drawn(seed))
+        turns = source.sample(QUARANTINE_TURNS, k=QUARANTINE_FAULTS_WITH_PEOPLE)
+    else:
+        number = seed // 40 * len(QUARANTINED) + QUARANTINED.index(seed % 40)
+        first = number * QUARANTINE_FAULTS_A_SEED
+        turns = [QUARANTINE_TURNS[(first + n) % len(QUARANTINE_TURNS)] for n in range(QUARANTINE_FAULTS_A_SEED)]
+        turns += source.sample(QUARANTINE_THIN, k=2)
+    for point, kind in source.sample(turns, k=len(turns)):
+        yield _fault(source, point, kind)
+        yield from COMPANIONS.get(point, ())
+    for _ in range(OTHER_FAULTS_A_SEED):
+        yield _fault(source, *source.choice(TURNS))
+    if source.random() < DEED_SHARE:
+        yield _fault(source, "world", source.choice(DEEDS))
+
+
 def _fault(source: random.Random, point: str, kind: str) -> Fault:
     match point.partition(" ")[2] or point:
+        case "away" if point == "sns away":
+            return Fault(point, kind, 0, round(source.uniform(20, 60), 1), source.choice((60.0, 150.0, 250.0)))
         case "away":
             return Fault(point, kind, 0, round(source.uniform(0, 60), 1), source.choice((10.0, 60.0, 150.0)))
         case "world":
@@ -158,6 +216,8 @@ def _fault(source: random.Random, point: str, kind: str) -> Fault:
             return Fault(point, kind, 0, round(source.uniform(30, 120) if late else source.uniform(0, 40), 1))
         case "receive":
             nth = source.choice((3, 6, 9, 14) if kind in ("again", "undeleted") else (0, 1, 2, 4, 8))
+        case "fingerprints" if point.startswith("replace"):
+            nth = source.choice((0, 1, 2, 3, 4))
         case _ if point in SELDOM:
             nth = 0
         case _:

@@ -22,6 +22,8 @@ REFUSED_AMOUNT = 666
 """What the warehouse refuses, until somebody mends it."""
 BURSTS = (0.0, 0.5, 12.0, 30.0)
 """When messages are sent. Few moments, because every batch costs the simulation time."""
+LATE = (48.0, 60.0, 75.0)
+"""When something fails that failed before, at about the time when that is mailed."""
 AFTER_A_REFUSAL = ("load-dlq send", "warehouse load_errors")
 DATASETS_WANTED = {
     "events": (*AFTER_A_REFUSAL, "warehouse replayed_delete", "warehouse ledger_remove", "remove refined", "world"),
@@ -52,6 +54,13 @@ BAD = (
 )
 """Records of which each has something wrong with it, in every dataset."""
 
+STRAYS = (
+    SECRET,
+    f'{{"acequia_dead_letter": 99, "error_id": "{SECRET}"}}',
+    json.dumps({"acequia_dead_letter": 1, "raw_file": f"s3://elsewhere/{SECRET}", "places": [[0, 0]]}),
+    f'{{"acequia_dead_letter": 1, "original": {{"uri": "s3://raw/{SECRET}"}}, "error_id": "../../',
+)
+
 Key = tuple[str, datetime | None]
 
 
@@ -80,7 +89,7 @@ def messages(plan: Plan) -> list[Sent]:
     source = plan.random("producers")
     if plan.crowded:
         return sorted(_crowd(source), key=lambda one: one.at)
-    sent = [*_good(source, _wanted(plan)), *_stray(source, large=plan.wants("put errors"))]
+    sent = [*_good(source, _wanted(plan)), *_stray(source, large=plan.wants("put original"))]
     if plan.poisoned:
         bad = _message(source, "events", [_record(source, "events"), *[(BAD[0], None)] * MANY_BAD])
         sent.append(replace(bad, at=0.0))
@@ -88,6 +97,11 @@ def messages(plan: Plan) -> list[Sent]:
         sent += _versions(source)
     if any(map(plan.wants, AFTER_A_REFUSAL)) or any(fault.kind == "redrive load-dlq" for fault in plan.drawn):
         sent.append(_message(source, "events", [_record(source, "events", amount=REFUSED_AMOUNT)]))
+    if plan.quarantined and not plan.peopled:
+        late = _message(source, "events", [_record(source, "events"), (BAD[0], None)])
+        sent.append(replace(late, at=source.choice(LATE)))
+    if plan.peopled:
+        sent += _mendable(source)
     again = source.choice([one for one in sent if one.dataset != NOTES])
     sent.append(Sent(source.choice(BURSTS), again.dataset, again.outgoing, again.records))
     if plan.wants("put marks") or source.random() < SENT_BACK_SHARE:
@@ -100,6 +114,24 @@ def later_messages(plan: Plan) -> list[Sent]:
     source = plan.random("later")
     record = _record(source, "events", number=900)
     return [_message(source, "events", [record, (BAD[0], None)]), _message(source, None, [(SECRET, None)])]
+
+
+def _mendable(source: random.Random) -> Iterator[Sent]:
+    """What fails until somebody has mended the definitions: a record that is too old, one that names no dataset."""
+    yield _message(source, "events", [(BAD[3], None)])
+    yield _message(source, None, [_record(source, "events")])
+
+
+def strays(plan: Plan) -> list[tuple[float, str, Outgoing]]:
+    """What lies in dead-letter queues and is no letter of ours: when it comes, and to which queue."""
+    source = plan.random("strays")
+    if not plan.quarantined or plan.peopled or source.random() < 0.5:
+        return []
+    chosen = source.sample(STRAYS, k=source.randint(1, 2))
+    queues = ("records-dlq", "refine-dlq", "load-dlq")
+    return sorted(
+        ((source.choice(BURSTS), source.choice(queues), Outgoing(body)) for body in chosen), key=lambda one: one[0]
+    )
 
 
 def _sent_back(source: random.Random, sent: list[Sent]) -> Sent:

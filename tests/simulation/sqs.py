@@ -138,11 +138,16 @@ class SqsClient:
         return answer
 
     async def _call(self, verb: str, act: Callable[[], Awaitable[T]], special: Mapping[str, Special[T]]) -> T:
-        return await self._at(f"{self._queue.name} {verb}", act, special)
+        return await self._at(point_of(self._queue.name, verb), act, special)
 
     async def _at(self, point: str, act: Callable[[], Awaitable[T]], special: Mapping[str, Special[T]]) -> T:
         with _as_the_sdk(point):
             return await self._process.call(point, act, dependency="sqs", seconds_max=FOREVER_SECONDS, special=special)
+
+
+def point_of(queue: str, verb: str) -> str:
+    """What calls of that queue are counted as: all dead-letter queues are read alike, so they count together."""
+    return f"dlq {verb}" if queue.endswith("-dlq") and verb != "send" else f"{queue} {verb}"
 
 
 @contextmanager

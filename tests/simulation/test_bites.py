@@ -38,7 +38,8 @@ from tests.simulation.producers import SECRET
 from tests.simulation.shrink import shrunk
 from tests.simulation.trial import passed, told
 
-SEEDS = range(1, 80)
+SEEDS = [seed for seed in range(1, 110) if not Plan.of(seed).quarantined]
+"""Where the quarantine layer runs, it is what sees first that something is wrong before it."""
 Break = Callable[[pytest.MonkeyPatch], None]
 
 

@@ -12,7 +12,7 @@ from tests.simulation.database import one_database
 from tests.simulation.faults import PAIRS, Fault
 from tests.simulation.plan import Plan
 
-SEEDS = (3, 10, 17, 44)
+SEEDS = (3, 10, 13, 17, 44)
 PRINT_JOURNALS = """
 import sys
 from tests.simulation.database import one_database

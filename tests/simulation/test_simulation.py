@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.campaign import campaign, seldom, summary, untold
 
-SEEDS = range(1, 1_801)
+SEEDS = range(1, 1_501)
 
 
 @pytest.mark.timeout(600)

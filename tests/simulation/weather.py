@@ -36,6 +36,11 @@ class Weather:
         self.fired.remove(fault)
         self._waiting.setdefault((fault.point, self._seen[fault.point]), fault)
 
+    def keep(self, wanted: Callable[[Fault], bool]) -> None:
+        """Forget those that have not come yet and are not wanted any more."""
+        self._waiting = {place: fault for place, fault in self._waiting.items() if wanted(fault)}
+        self._outages = [fault for fault in self._outages if wanted(fault)]
+
     def away(self, *names: str) -> bool:
         """Whether a dependency, or what is asked of it, cannot be had at this moment."""
         now = asyncio.get_running_loop().time()

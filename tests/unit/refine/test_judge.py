@@ -274,6 +274,14 @@ def test_the_record_id_is_a_keyed_hash_of_the_documented_text(
     assert judged.good.column("_record_id").to_pylist() == [record_id(keys, source)]
 
 
+def test_the_record_id_by_message_can_be_told_without_the_record(
+    define: Define, judge_bodies: JudgeBodies, keys: Keys
+) -> None:
+    bodies = ['[{"id":"a","at":"2024-03-04T02:00:00Z"}, {"id":"b","at":"2024-03-04T02:00:00Z"}]']
+    judged = judge_bodies(define(identity='identity = "message"'), bodies)
+    assert judged.good.column("_record_id").to_pylist() == [keys.record_id("m0", 0), keys.record_id("m0", 1)]
+
+
 def test_no_two_lists_of_key_values_read_the_same(define: Define, judge_bodies: JudgeBodies) -> None:
     dataset = define(column("varchar(8)", "required = true"), identity='key = ["id", "x"]')
     at = '"at":"2024-03-04T00:00:00Z"'
