@@ -86,11 +86,12 @@ def _reporting(settings: Settings, metrics: Metrics, log: Log) -> AbstractAsyncC
 
 
 @asynccontextmanager
-async def command_parts(settings: Settings) -> AsyncIterator[Parts]:
+async def command_parts(settings: Settings, *, with_queues: bool = True) -> AsyncIterator[Parts]:
     """What a command works with: every queue, and nobody to tell. Raises TransientError while SQS is out of reach."""
     everywhere = settings.model_copy(update={"layers": LAYERS})
+    queues = _open_queues if with_queues else _name_queues
     async with AsyncExitStack() as stack:
-        yield await _parts(everywhere, load_datasets(settings.datasets_directory), stack, lambda _: None, _open_queues)
+        yield await _parts(everywhere, load_datasets(settings.datasets_directory), stack, lambda _: None, queues)
 
 
 @asynccontextmanager
@@ -104,6 +105,13 @@ async def upkeep(settings: Settings) -> AsyncIterator[Tools]:
 async def reprocess(settings: Settings) -> AsyncIterator[ReprocessTools]:
     """What reprocessing works with, for the length of a command. The warehouse is not reached before it is asked."""
     async with command_parts(settings) as parts:
+        yield reprocess_tools(parts)
+
+
+@asynccontextmanager
+async def rejected(settings: Settings) -> AsyncIterator[ReprocessTools]:
+    """The same for a look at what was rejected: SQS is not asked anything, and need not be within reach."""
+    async with command_parts(settings, with_queues=False) as parts:
         yield reprocess_tools(parts)
 
 
@@ -226,12 +234,22 @@ async def _reach_queues(settings: Settings, clients: Clients, means: Means) -> d
 
 async def _open_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
     """The queues that the configured layers touch; SetupError when one does not exist."""
-    names = sorted({getattr(settings, field) for name in settings.layers for field in NEEDED[name]})
+    names = _names(settings)
     urls = await means.fan_out.run(_url(settings, clients, name) for name in names)
-    return {
-        name: SqsQueue(name, url, polling=clients.polling, calls=clients.sqs, fan_out=means.fan_out, clock=means.clock)
-        for name, url in zip(names, urls, strict=True)
-    }
+    return {name: _queue(clients, means, name, url) for name, url in zip(names, urls, strict=True)}
+
+
+async def _name_queues(settings: Settings, clients: Clients, means: Means) -> dict[str, Queue]:
+    """Queues that nobody has looked for: for commands that leave them alone."""
+    return {name: _queue(clients, means, name, url="") for name in _names(settings)}
+
+
+def _names(settings: Settings) -> list[str]:
+    return sorted({getattr(settings, field) for name in settings.layers for field in NEEDED[name]})
+
+
+def _queue(clients: Clients, means: Means, name: str, url: str) -> Queue:
+    return SqsQueue(name, url, polling=clients.polling, calls=clients.sqs, fan_out=means.fan_out, clock=means.clock)
 
 
 async def _url(settings: Settings, clients: Clients, name: str) -> str:

@@ -28,7 +28,7 @@ commands = typer.Typer(add_completion=False, no_args_is_help=True, pretty_except
 
 commands.command("replay")(replay_command(app.upkeep))
 commands.command("reconcile")(reconcile_command(app.upkeep))
-commands.add_typer(reprocess_commands(app.reprocess), name="reprocess")
+commands.add_typer(reprocess_commands(app.reprocess, app.rejected), name="reprocess")
 if all(find_spec(name) for name in LOCAL_EXTRA):
     import_module("service.commands.local").add_to(commands)
 

@@ -40,12 +40,12 @@ Dataset = Annotated[str | None, typer.Option(help="Whose records.")]
 Code = Annotated[str | None, typer.Option(help="Why, such as bad_type.")]
 
 
-def reprocess_commands(opening: Opening) -> typer.Typer:
-    """The verbs, given what opens the clients."""
+def reprocess_commands(opening: Opening, looking: Opening) -> typer.Typer:
+    """The verbs, given what opens the clients; `looking` is for what only reads the errors zone, and asks no queue."""
     verbs = typer.Typer(no_args_is_help=True, help="What failed, by cause, and back to where it can succeed.")
-    verbs.command("list")(_list(opening))
-    verbs.command("show")(_show(opening))
-    verbs.command("run")(_run(opening))
+    verbs.command("list")(_list(looking))
+    verbs.command("show")(_show(looking))
+    verbs.command("run")(_run(opening, looking))
     return verbs
 
 
@@ -104,7 +104,7 @@ def _show(opening: Opening) -> Callable[..., None]:
     return show
 
 
-def _run(opening: Opening) -> Callable[..., None]:
+def _run(opening: Opening, looking: Opening) -> Callable[..., None]:
     def run(  # noqa: PLR0913 (a command's options)
         *,
         fingerprint: Annotated[str | None, typer.Option(help="One kind of failure.")] = None,
@@ -122,7 +122,7 @@ def _run(opening: Opening) -> Callable[..., None]:
         """Try the chosen under the definitions of now, then send them back to the queues on which they failed."""
 
         async def work() -> int:
-            async with opening(Settings.from_environment()) as tools:
+            async with (looking if rehearse else opening)(Settings.from_environment()) as tools:
                 choice = _choice(tools, since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
                 choice = replace(choice, limit=limit, parked=parked)
                 own = await known_states(choice, tools)

@@ -3,6 +3,7 @@
 Base units, counters end in `_total`, labels come from closed sets: layer, dataset (only defined ones), reason, code.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Measure:
     event: type[Any]
     value: Callable[[Any], float | None] = lambda _: 1
     given: tuple[tuple[str, str], ...] = ()
+    ages: bool = False
+    """The value is an age: it goes on by itself until the next event, since a layer that waits does not poll."""
 
 
 def count(
@@ -56,6 +59,13 @@ def level(
     return Measure(Gauge, name, documentation, labels, event, value, tuple(given.items()))
 
 
+def age(
+    name: str, documentation: str, labels: tuple[str, ...], event: type[Any], value: Callable[[Any], float | None]
+) -> Measure:
+    """A gauge of seconds that go on; 0 stays 0."""
+    return Measure(Gauge, name, documentation, labels, event, value, ages=True)
+
+
 def spread(
     name: str, documentation: str, labels: tuple[str, ...], event: type[Any], value: Callable[[Any], float | None]
 ) -> Measure:
@@ -68,7 +78,7 @@ def _loading_seconds(event: events.GroupLoaded) -> float | None:
     return event.seconds if event.files else None
 
 
-OLDEST = "Age of the oldest message of the last poll since it was first sent, 0 after an empty one"
+OLDEST = "Age of the oldest message of the last poll since it was sent; goes on till the next one, 0 after an empty one"
 DEPTH = "Messages that the layer's queue holds, about, all processes together"
 PAUSED = "1 while a layer waits for a dependency"
 DATASET_PAUSED = "1 while so much of a dataset is rejected that it waits"
@@ -84,8 +94,8 @@ MEASURES: tuple[Measure, ...] = (
         events.MessagesReceived,
         lambda e: e.age_seconds,
     ),
-    level("queue_oldest_age_seconds", OLDEST, LAYER, events.MessagesReceived, lambda e: e.age_seconds),
-    level("queue_oldest_age_seconds", OLDEST, LAYER, events.QueueEmpty, lambda _: 0),
+    age("queue_oldest_age_seconds", OLDEST, LAYER, events.MessagesReceived, lambda e: e.age_seconds),
+    age("queue_oldest_age_seconds", OLDEST, LAYER, events.QueueEmpty, lambda _: 0),
     level("queue_messages", DEPTH, (*LAYER, "state"), events.QueueLooked, lambda e: e.waiting, state="waiting"),
     level("queue_messages", DEPTH, (*LAYER, "state"), events.QueueLooked, lambda e: e.in_flight, state="in_flight"),
     count("queue_crowded", "Looks at a queue that found a backlog and nothing to be had", LAYER, events.QueueCrowded),
@@ -165,8 +175,9 @@ MEASURES: tuple[Measure, ...] = (
 class Metrics:
     """Every metric of the process. Call `record` with each event."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, now: Callable[[], float] = time.monotonic) -> None:
         self.registry = registry
+        self._now = now
         made = _made(MEASURES, registry)
         self._by_event: dict[type[Any], list[tuple[Measure, Any]]] = {}
         for measure in MEASURES:
@@ -175,7 +186,7 @@ class Metrics:
     def record(self, event: Event) -> None:
         """Count it."""
         for measure, metric in self._by_event.get(type(event), ()):
-            _apply(measure, metric, event)
+            _apply(measure, metric, event, self._now)
 
 
 def _made(measures: Iterable[Measure], registry: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
@@ -194,7 +205,7 @@ def _made(measures: Iterable[Measure], registry: CollectorRegistry) -> dict[str,
     return made
 
 
-def _apply(measure: Measure, metric: Any, event: Event) -> None:
+def _apply(measure: Measure, metric: Any, event: Event, now: Callable[[], float]) -> None:
     value = measure.value(event)
     if value is None:
         return
@@ -203,6 +214,9 @@ def _apply(measure: Measure, metric: Any, event: Event) -> None:
     child = metric.labels(*labels) if labels else metric
     if measure.kind is Counter:
         child.inc(value)
+    elif measure.ages:
+        since = now() - value
+        child.set_function(lambda: now() - since if value else 0.0)
     elif measure.kind is Gauge:
         child.set(value)
     else:

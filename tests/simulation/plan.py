@@ -10,11 +10,9 @@ from tests.simulation import people_faults
 from tests.simulation.faults import DEEDS, OUTAGES, PAIRS, QUARANTINE, QUEUES, Fault
 from tests.simulation.people_faults import BY_HAND, PEOPLED_EVERY
 
-FAULTS_A_SEED = 14
+FAULTS_A_SEED = 13
 QUARANTINE_FAULTS_A_SEED, QUARANTINE_FAULTS_WITH_PEOPLE, OTHER_FAULTS_A_SEED = 16, 3, 1
 PEOPLED = 13
-QUARANTINED = (1, 9, 17, 21, 29, 33, 37)
-"""Of forty seeds: those whose faults are of the quarantine layer alone."""
 DEED_SHARE = 0.5
 TURBULENT_SECONDS = 330.0
 """How long faults may happen; then they stop."""
@@ -27,6 +25,8 @@ HOLDS_SECONDS = 110.0
 CALM_EVERY, CROWDED, POISONED, SLOW = 10, 10, 5, 15
 """Of ten seeds one has no faults; every other of these is crowded. Of twenty one is poisoned, and one only slow;
 every other of those is late."""
+QUARANTINED = tuple(n for n in range(PEOPLED_EVERY) if n % 4 == 1 and n % 20 != POISONED and n != PEOPLED)
+"""Of forty seeds: those whose faults are of the quarantine layer alone."""
 POISONED_OUTAGE = Fault("put away", "outage", 0, 5.5, 200.0)
 """Refine has the message by then, and nowhere to store what it makes of it."""
 SLOW_DAY = (
@@ -97,7 +97,8 @@ THIN = [
     in ("warehouse ledger_remove", "warehouse replayed_delete", "warehouse lock_holder", "warehouse load_errors")
 ]
 THIN += [pair for pair in THIN if pair[0] in ("remove refined", "warehouse ledger_remove", "warehouse replayed_delete")]
-THIN += [pair for pair in THIN if pair[0].startswith("warehouse ledger_remove")]
+THIN += [pair for pair in TURNS if pair[0] in ("load delete", "records-dlq send", "warehouse fresh_drop")]
+THIN += [("records hide", "fail"), ("records hide", "late")]
 """Those that come about least often even so: they are tried more, the last ones twice as often."""
 
 
@@ -176,7 +177,7 @@ def _drawn(seed: int) -> Iterator[Fault]:
         yield from _quarantine(source, seed)
         return
     turns = [TURNS[(seed * FAULTS_A_SEED + number) % len(TURNS)] for number in range(FAULTS_A_SEED)]
-    thin = [THIN[number % len(THIN)] for number in (seed, 31 * seed + seed // len(THIN))]
+    thin = [THIN[number % len(THIN)] for number in (seed, 31 * seed + seed // len(THIN), 7 * seed + seed // 3)]
     for point, kind in [*turns, *thin]:
         yield _fault(source, point, kind)
         yield from COMPANIONS.get(point, ())
@@ -192,7 +193,7 @@ def _quarantine(source: random.Random, seed: int) -> Iterator[Fault]:
         yield from starmap(Fault, people_faults.drawn(seed))
         turns = source.sample(QUARANTINE_TURNS, k=QUARANTINE_FAULTS_WITH_PEOPLE)
     else:
-        number = seed // 40 * len(QUARANTINED) + QUARANTINED.index(seed % 40)
+        number = seed // PEOPLED_EVERY * len(QUARANTINED) + QUARANTINED.index(seed % PEOPLED_EVERY)
         first = number * QUARANTINE_FAULTS_A_SEED
         turns = [QUARANTINE_TURNS[(first + n) % len(QUARANTINE_TURNS)] for n in range(QUARANTINE_FAULTS_A_SEED)]
         turns += source.sample(QUARANTINE_THIN, k=2)

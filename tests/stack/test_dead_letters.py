@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from service.local.feed import messages
+from service.local.ports import free_port
 from service.local.provision import RECORDS, open_aws
 from service.local.samples.loans import loan_events
 from service.settings import LAYERS
@@ -100,8 +101,7 @@ async def test_from_the_mail_to_resolved(stack: Environment, start: Starter, tmp
     assert mail.startswith(f"Subject: Acequia: new: 5 kinds of failure ({5 * bad})\n")
     [cause] = re.findall(r"too_long in .*?--fingerprint (\w+)", mail, re.DOTALL)
 
-    code, said = acequia(start, stack, "reprocess", "show", cause)
-    assert (code, "COMPLETED_BY_A_COLLEAGUE" in said) == (0, True)
+    assert "COMPLETED_BY_A_COLLEAGUE" in _looked(start, stack, cause)
     code, said = acequia(start, stack, "reprocess", "run", "--fingerprint", cause)
     assert (code, "say --yes" in said) == (2, True), "most would fail again, and nobody is there to be asked"
 
@@ -125,6 +125,15 @@ async def test_from_the_mail_to_resolved(stack: Environment, start: Starter, tmp
     code, said = acequia(start, stack, "reconcile", "--dataset", DATASET, "--from", today, "--to", today)
     assert (code, "It adds up." in said) == (0, True), said
     await warehouse.close()
+
+
+def _looked(start: Starter, stack: Environment, cause: str) -> str:
+    """What a look shows, which reads the errors zone alone: no queue can be reached."""
+    without_queues = {**stack, "AWS_ENDPOINT_URL_SQS": f"http://127.0.0.1:{free_port(0)}"}
+    looks = (("list",), ("run", "--fingerprint", cause, "--rehearse"), ("show", cause))
+    said = [acequia(start, without_queues, "reprocess", *look) for look in looks]
+    assert [code for code, _ in said] == [0, 0, 0], said
+    return said[-1][1]
 
 
 def _mend(definition: Path) -> None:

@@ -43,20 +43,31 @@ class Desk:
     bed: Bed
     letters: Sequence[DeadLetter] = ()
     opened: list[Settings] = field(default_factory=list)
+    looked: list[Settings] = field(default_factory=list)
+    """Opened without queues."""
 
     def types(self, *words: str) -> Result:
         app = typer.Typer()
-        app.add_typer(reprocess_commands(self._opening), name="reprocess")
+        app.add_typer(reprocess_commands(self._opening, self._looking), name="reprocess")
         return CliRunner().invoke(app, ["reprocess", *words], env=ENVIRONMENT)
 
     @asynccontextmanager
     async def _opening(self, settings: Settings) -> AsyncIterator[Tools]:
+        await self._failed()
+        self.opened.append(settings)
+        yield self.bed.tools()
+
+    @asynccontextmanager
+    async def _looking(self, settings: Settings) -> AsyncIterator[Tools]:
+        await self._failed()
+        self.looked.append(settings)
+        yield replace(self.bed.tools(), queues={}, reprocess_queue=None)  # type: ignore[arg-type]  # never asked
+
+    async def _failed(self) -> None:
         if self.letters:
             lay_raw(self.bed, TEXT, TEXT)
             await self.bed.fail(*self.letters)
             self.letters = ()
-        self.opened.append(settings)
-        yield self.bed.tools()
 
 
 class NewYear(LoopClock):

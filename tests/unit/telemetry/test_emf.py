@@ -33,7 +33,7 @@ class Reports:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._stream = io.StringIO()
-        self._metrics = Metrics(registry)
+        self._metrics = Metrics(registry, now=lambda: 0.0)
         write = Log(level=level, stream=self._stream).metrics
         self.embedded = Embedded(registry, write, layers=layers, environment=environment, clock=LoopClock())
 

@@ -136,9 +136,17 @@ def samples(metrics: Metrics) -> dict[str, float]:
     ],
 )
 def test_an_event_changes_its_metrics_and_no_other(event: Event, changed: dict[str, float]) -> None:
-    metrics = Metrics(CollectorRegistry())
+    metrics = Metrics(CollectorRegistry(), now=lambda: 0.0)
     metrics.record(event)
     assert samples(metrics) == changed
+
+
+def test_what_is_old_grows_older_while_its_layer_waits_and_does_not_poll() -> None:
+    now = 100.0
+    metrics = Metrics(CollectorRegistry(), now=lambda: now)
+    metrics.record(events.MessagesReceived("quarantine-land", 3, 70, 1.5))
+    now = 700.0
+    assert samples(metrics)['acequia_queue_oldest_age_seconds{layer="quarantine-land"}'] == 601.5
 
 
 def test_after_an_empty_poll_nothing_is_old() -> None:
