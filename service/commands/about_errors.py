@@ -16,6 +16,10 @@ from service.runtime import EXIT_INTERRUPTED
 
 EXIT_PARTLY = 1
 COMMAND = f"acequia reprocess run --dataset {ERRORS.name}"
+HELD = ("somebody else holds letters of the reprocess queue, or more came", "Run it again in 5 minutes")
+MORE = "the reprocess queue holds more letters than one run looks at: {seen:,} seen"
+FEWER = "Send other failures back first, or run it again when fewer wait"
+AGAIN = "what it sends once more is not loaded twice"
 NO_ROWS = f"Failures about files of acequia.errors itself make no rows there. To send them back: {COMMAND}"
 
 
@@ -65,11 +69,8 @@ async def send_own(
 
 
 def _unsure(run: ErrorsRun) -> int:
-    if run.sure:
+    if run.doubt is None:
         return 0
-    typer.echo(
-        "acequia: somebody else holds letters of the reprocess queue, or more came: those in hand stay there too. "
-        "Run it again in 5 minutes; what it sends once more is not loaded twice",
-        err=True,
-    )
+    what, then = HELD if run.doubt.held else (MORE.format(seen=run.doubt.seen), FEWER)
+    typer.echo(f"acequia: {what}: those in hand stay there too. {then}; {AGAIN}", err=True)
     return EXIT_PARTLY

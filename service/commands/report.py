@@ -1,12 +1,12 @@
 """What replay and reconcile print."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
 
 from service.upkeep.explain import EXPLAINED, SENTENCES, Finding, Kind
 from service.upkeep.reconcile import Day, Figures, total
@@ -14,6 +14,8 @@ from service.upkeep.replay import Plan
 
 COLUMNS = 120
 """Where output is no terminal."""
+GAP = "  "
+"""Between two columns."""
 EXAMPLES_MAX = 2
 MEBIBYTE = 1024 * 1024
 
@@ -23,13 +25,52 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
 
 
-def plan_table(plan: Plan) -> Table:
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Figures under names, to print on a console; no cell is ever cut. Where the console is too narrow, the columns
+    stand in several blocks beneath each other, each of which begins with the first one, and that is left-justified.
+    """
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @property
+    def widths(self) -> list[int]:
+        """What each column needs."""
+        return [max(map(len, column)) for column in zip(self.names, *self.rows, strict=True)]
+
+    def lines(self, columns: Sequence[int] | None = None) -> list[str]:
+        """The names and the rows of these columns, by default of all."""
+        widths, chosen = self.widths, [*range(1, len(self.names))] if columns is None else columns
+        return [
+            GAP.join([row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in chosen)])
+            for row in (self.names, *self.rows)
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        for number, columns in enumerate(self._blocks(options.max_width)):
+            if number:
+                yield Text()
+            yield from (Text(line) for line in self.lines(columns))
+
+    def _blocks(self, width: int) -> list[list[int]]:
+        widths, blocks, used = self.widths, list[list[int]](), 0
+        for column, needs in enumerate(widths[1:], 1):
+            if not blocks or used + len(GAP) + needs > width:
+                blocks.append([])
+                used = widths[0]
+            blocks[-1].append(column)
+            used += len(GAP) + needs
+        return blocks
+
+
+def plan_table(plan: Plan) -> Sheet:
     """What a replay would do, by day of arrival."""
-    table = _table("day", "raw files", "MiB", "rows now", "replayed already", "on their way")
+    rows = []
     for day in plan.days:
         size = f"{day.content_length_bytes / MEBIBYTE:,.1f}"
-        table.add_row(f"{day.day}", f"{day.files:,}", size, f"{day.rows:,}", f"{day.settled:,}", f"{day.young:,}")
-    return table
+        rows.append([f"{day.day}", f"{day.files:,}", size, f"{day.rows:,}", f"{day.settled:,}", f"{day.young:,}"])
+    return Sheet(("day", "raw files", "MiB", "rows now", "replayed already", "on their way"), rows)
 
 
 def plan_lines(plan: Plan, *, files_minute_max: float) -> str:
@@ -78,20 +119,21 @@ class Account:
         """Whether every difference is explained."""
         return all(kind in EXPLAINED for _, kind in self._sums)
 
-    def figures(self) -> Table:
+    def figures(self) -> Sheet:
         """The days, side by side."""
-        table = _table(
+        names = (
             "day", "raw files", "messages", "distinct", "records", "distinct", "refined", "rejected", "inserted",
             "duplicate", "replaced", "table",
         )  # fmt: skip
+        rows = []
         figures = [*self._figures]
         if len(figures) > 1:
             figures.append(("all", total([one for _, one in figures])))
         for name, one in figures:
             numbers = [one.raw_files, one.messages, one.messages_distinct, one.records, one.records_distinct]
             numbers += [one.refined_rows, one.rejected, one.inserted, one.duplicate, one.replaced, one.table_rows]
-            table.add_row(name, *(f"{number:,}" for number in numbers))
-        return table
+            rows.append([name, *(f"{number:,}" for number in numbers)])
+        return Sheet(names, rows)
 
     def differences(self) -> list[str]:
         """What does not agree, and why: a line for each kind and day, and below it where for example."""
@@ -108,10 +150,3 @@ def letters_line(letters: Mapping[str, int]) -> str:
     """How many dead letters the errors dataset cannot tell of yet."""
     told = ", ".join(f"{layer} {count:,}" for layer, count in letters.items())
     return f"dead letters that wait for the quarantine layer, of all datasets: {told}"
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, justify="left" if name == "day" else "right")
-    return table

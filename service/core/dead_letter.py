@@ -24,6 +24,8 @@ LETTER_BYTES_MAX = 900 * 1024
 PLACES_MAX = 10_000
 """Places named in one letter; at most some 160 kB of an SQS message's 1 MiB."""
 ERROR_ID_DIGITS = 32
+_NO_DEFINITION = ""
+"""Error ids of older versions told which definition had judged; those of messages, which have none, stay the same."""
 _NUMBER_MAX = 2**31 - 1
 
 Place = tuple[int, int]
@@ -54,10 +56,10 @@ class DeadLetter:
 
     @property
     def error_id(self) -> str:
-        """The same failure of the same thing has the same id, however often it is reported."""
+        """The same failure of the same thing has the same id, however often it is told, whichever definition judged."""
         source = origin_of(self.original) if self.original is not None else self.raw_file
         first = self.places[0] if self.places else None
-        return record_error_id(self.layer, source, first, self.code, self.column, self.definition)
+        return record_error_id(self.layer, source, first, self.code, self.column)
 
     def outgoing(self, pointer: str | None = None) -> Outgoing:
         """The message for the dead-letter queue; with a `pointer`, the original lies there instead of inside.
@@ -125,20 +127,16 @@ def rejected_message(layer: str, dataset: str, message: Message, wrong: Rejected
     )
 
 
-def record_error_id(
-    layer: str, source: str | None, place: Place | None, code: str, column: str | None, definition: str
-) -> str:
+def record_error_id(layer: str, source: str | None, place: Place | None, code: str, column: str | None) -> str:
     """The id of one failure: of a record by its raw file and place, of a message by its first id."""
-    facts = [layer, source, [] if place is None else [list(place)], code, column, definition]
+    facts = [layer, source, [] if place is None else [list(place)], code, column, _NO_DEFINITION]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:ERROR_ID_DIGITS]
 
 
-def record_error_ids(
-    layer: str, source: str, places: Iterable[Place], code: str, column: str | None, definition: str
-) -> list[str]:
+def record_error_ids(layer: str, source: str, places: Iterable[Place], code: str, column: str | None) -> list[str]:
     """The same for many records of one file that failed alike, in a fraction of the time."""
     before = hashlib.sha256(f"{json.dumps([layer, source])[:-1]}, [[".encode())
-    after = f"]], {json.dumps([code, column, definition])[1:]}"
+    after = f"]], {json.dumps([code, column, _NO_DEFINITION])[1:]}"
     found = []
     for row, index in places:
         digest = before.copy()

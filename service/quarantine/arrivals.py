@@ -5,14 +5,17 @@ Our own letters say what failed and why. What SQS itself moved after too many re
 written is taken for bare too: nothing in it is believed, and all of it is kept.
 """
 
+import base64
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from service.core.datasets import NAME, Dataset
-from service.core.dead_letter import LETTER_BYTES_MAX, Letter, Place, read_letter, rejected_message
+from service.core.dead_letter import LETTER_BYTES_MAX, DeadLetter, Letter, Place, read_letter, rejected_message
 from service.core.errors import Code, RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.fingerprints import fingerprint
@@ -20,6 +23,7 @@ from service.core.model import DATASET_ATTRIBUTE, Message, Original, Outgoing, u
 from service.core.moments import EARLIEST, first_of
 from service.core.notice import FileNotice
 from service.core.zones import Zone, raw_place
+from service.quarantine.states import LETTER_ID_CHARS
 
 Source = Literal["land", "refine", "load"]
 LAYERS: frozenset[str] = frozenset({"land", "refine", "load"})
@@ -34,6 +38,8 @@ RECEIVES_READ_MAX = 10
 
 What SQS moved brings its receives along (AWS: ApproximateReceiveCount), but names nothing that would be opened.
 """
+CLOCKS_DIFFER_MAX = timedelta(days=1)
+"""What failed later than so much from now was not written down by a layer of ours."""
 _PLACES = '"places":[['
 _ERROR_ID = re.compile(r"[!-~]{1,64}")
 
@@ -47,11 +53,13 @@ class Failure:
     """One dead letter, understood. Records have `raw_file` and `places`, a message has `original` or `original_uri`,
     and a notice that refine could not work on has `about_file`, the one raw file that it names.
 
-    Moments are UTC. `outgoing` is what goes on the reprocess queue; `pointed` takes its place where that is too large,
-    and gives the message that only points to where the original lies.
+    Moments are UTC. `letter_id` tells the letter, however often it was written and received. `outgoing` is what goes on
+    the reprocess queue; `pointed` takes its place where that is too large, and gives the message that only points to
+    where the original lies.
     """
 
     error_id: str
+    letter_id: str
     layer: str
     dataset: str
     code: Code
@@ -114,9 +122,7 @@ class Arrivals:
             return None
         if letter.dataset and not NAME.fullmatch(letter.dataset):
             return None
-        return (
-            letter if self._grounded(letter) and _utc(letter.last_failed_at) and _utc(letter.first_failed_at) else None
-        )
+        return letter if self._grounded(letter) and _timely(letter, message.received_at) else None
 
     def _grounded(self, letter: Letter) -> bool:
         """Whether what it is about is in it, or lies where we put such things: nothing else is ever read."""
@@ -138,6 +144,7 @@ class Arrivals:
         about_errors = is_about_errors(self._errors, letter.layer, letter.dataset, letter.original)
         return Failure(
             error_id=letter.error_id,
+            letter_id=_letter_id(letter),
             layer=letter.layer,
             dataset=ERRORS.name if about_errors else letter.dataset,
             code=letter.code,
@@ -167,6 +174,7 @@ class Arrivals:
         outgoing = letter.outgoing()
         return Failure(
             error_id=letter.error_id,
+            letter_id=_letter_id(letter),
             layer=letter.layer,
             dataset=dataset,
             code=letter.code,
@@ -224,9 +232,25 @@ def is_about_errors(errors: Zone, layer: str, dataset: str, original: Original |
     return dataset == ERRORS.name or (original is not None and errors.uri(f"{ERRORS.name}/") in original.body)
 
 
+def _letter_id(letter: Letter | DeadLetter) -> str:
+    """The same for the same try of the same failures. The moment is not in it: a layer that died writes it anew."""
+    kind = [letter.layer, letter.dataset, letter.code, letter.column, letter.definition]
+    facts = [*kind, letter.error_id, letter.attempts, letter.round_id, letter.places]
+    digest = hashlib.sha256(json.dumps(facts).encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()[:LETTER_ID_CHARS]
+
+
+def _timely(letter: Letter, now: datetime) -> bool:
+    """Whether its moments are such that something of ours can have failed then, and files and tables hold them."""
+    if letter.original is not None and _utc(letter.original.sent_at) is None:
+        return False
+    moments = _utc(letter.first_failed_at), _utc(letter.last_failed_at)
+    return all(moment is not None and EARLIEST <= moment <= now + CLOCKS_DIFFER_MAX for moment in moments)
+
+
 def _utc(moment: datetime) -> datetime | None:
-    """The moment; None for one at which nothing of ours can have failed."""
+    """The moment; None for one that only another zone has."""
     try:
-        return moment.astimezone(UTC) if moment >= EARLIEST else None
+        return moment.astimezone(UTC)
     except OverflowError:
         return None

@@ -8,22 +8,26 @@ from service.quarantine.states import Failed
 
 
 def failed_of(failures: Sequence[Failure], counts: Mapping[str, int]) -> list[tuple[str, Failed]]:
-    """What is counted of each fingerprint, with an id that tells the same letters again, also out of another batch.
+    """What is counted of each fingerprint, letter by letter, with an id that tells the same batch of them again.
 
-    A message that was sent back and failed once more has the same `error_id`, and is counted again: as another attempt.
+    `counts` says how many failures each letter brought. A message that was sent back and failed once more has the same
+    `error_id`, and is counted again: as another attempt, in another letter.
     """
     alike: dict[str, list[Failure]] = {}
     for failure in failures:
         alike.setdefault(failure.fingerprint, []).append(failure)
-    return [(_count_id(same), _failed(name, same, counts[name])) for name, same in alike.items()]
+    return [(_count_id(same), _failed(name, same, counts)) for name, same in alike.items()]
 
 
 def _count_id(same: Sequence[Failure]) -> str:
-    facts = sorted({f"{failure.error_id} {failure.attempts} {failure.round_id}" for failure in same})
+    facts = sorted(
+        {f"{failure.error_id} {failure.attempts} {failure.round_id} {failure.definition}" for failure in same}
+    )
     return hashlib.sha256("\n".join(facts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _failed(fingerprint: str, same: Sequence[Failure], count: int) -> Failed:
+def _failed(fingerprint: str, same: Sequence[Failure], counts: Mapping[str, int]) -> Failed:
+    letters = {failure.letter_id: counts.get(failure.letter_id, 0) for failure in same}
     return Failed(
         fingerprint=fingerprint,
         layer=same[0].layer,
@@ -31,7 +35,8 @@ def _failed(fingerprint: str, same: Sequence[Failure], count: int) -> Failed:
         code=same[0].code,
         field=same[0].field,
         sentence=same[0].sentence,
-        count=count,
+        count=sum(letters.values()),
         first=min(failure.first_failed_at for failure in same),
         last=max(failure.last_failed_at for failure in same),
+        letters=tuple(letters.items()),
     )

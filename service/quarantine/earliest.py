@@ -23,7 +23,7 @@ def _kind(failure: Failure) -> object:
     """What its error ids depend on, but for the places."""
     if failure.raw_file is None:
         return failure.error_id
-    return failure.layer, failure.raw_file, failure.code, failure.field, failure.definition
+    return failure.layer, failure.raw_file, failure.code, failure.field
 
 
 def _told(same: Sequence[Failure]) -> Iterable[Failure]:

@@ -18,7 +18,7 @@ from service.quarantine.rows import ErrorFile, ErrorRows
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A batch's files, not yet stored, and how many failures of each fingerprint there were."""
+    """A batch's files, not yet stored, and how many failures each letter brought that no other one had."""
 
     originals: bytes | None
     files: Sequence[ErrorFile]
@@ -69,8 +69,7 @@ class Making:
     def _add(self, block: Block) -> None:
         self._originals.add(block)
         self._rows.add(block)
-        fingerprints = [failure.fingerprint for failure in block.failures]
-        self._counts.update(fingerprints[of] for of in block.of)
+        self._counts.update(block.failures[of].letter_id for of in block.of)
 
     def _landed(self, raw: bytes, places: Sequence[Place]) -> Sequence[Landed | None]:
         try:

@@ -29,7 +29,7 @@ Group = tuple[str | None, Sequence[Failure]]
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What is stored of a batch: how many groups of it, in which files, how many failures of each fingerprint."""
+    """What is stored of a batch: how many groups of it, in which files, how many failures each letter brought."""
 
     batch_id: str
     originals_uri: str

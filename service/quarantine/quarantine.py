@@ -7,7 +7,7 @@ first two come several times before the third.
     dies after the originals    an object that nobody points to; the letters come again, in another grouping
     dies after the rows         files that nobody was told about; the letters come again, and their rows in other files
     dies after the notice       the rows are loaded, and come again in other files; each `error_id` stays one row
-    dies after the count        counted once, where the same letters of a fingerprint come again together
+    dies after the count        counted once: each letter is remembered, up to `states.LETTERS_MAX` of a fingerprint
     dies after the copies       copies are there twice; whoever claims them settles those of one `error_id` together
 
 The same batch tried again writes the same addresses, where the objects of the first try are found and announced: what

@@ -75,7 +75,7 @@ def record_blocks(
 ) -> Iterator[Block]:
     """Records of a raw file that failed alike, so many at a time; without their texts where the file is gone."""
     assert failure.raw_file is not None, "records lie in a raw file"
-    facts = (failure.code, failure.field, failure.definition)
+    facts = (failure.code, failure.field)
     for start in range(0, len(failure.places), PLACES_AT_A_TIME):
         places = failure.places[start : start + PLACES_AT_A_TIME]
         named = dict(zip(record_error_ids(failure.layer, failure.raw_file, places, *facts), places, strict=True))

@@ -1,9 +1,9 @@
 """When what was sent back has come to where it should be: its error rows say `resolved`, and people are mailed.
 
 A worker beside the quarantine layer. It looks at every round that is not over, at first each minute, then ever more
-seldom. What is in a committed file for a while, and did not fail again, is resolved; a round is over when nothing of it
-is waited for any more, or after `ROUND_DAYS_MAX`: what has not come by then is lost: people are mailed, and its rows
-say `open` again, so that it can be chosen once more.
+seldom. What is in a committed file for a while, and did not fail again, is resolved, also under the causes for which
+rounds before sent it back. A round is over when nothing of it is waited for any more, or after `ROUND_DAYS_MAX`: what
+has not come by then is lost: people are mailed, and its rows say `open` again, so that it can be chosen once more.
 
 Durable effects, in this order: what is lost is counted, for mail → the round says which error files it owes → error
 rows stored → notice sent to the load queue → fingerprints marked (by which the mailer knows) → the round owes nothing,

@@ -3,8 +3,10 @@
 Two processes may change one at once, so every change is a compare-and-set: read, decide, replace if it is still what
 was read. Each change can be repeated and does nothing the second time, because its answer may be lost.
 
-`failed` says at least how many: a batch that is handed over twice counts once, but a crash may regroup its messages
-into other batches, which count again. Exact figures are those of the errors dataset.
+A letter counts once, however often it is received and in whichever batch, as long as it is remembered: by a short
+hash, the last `LETTERS_MAX` of each fingerprint. Of more than that in one batch, those that a crash brings again in
+another batch count again: then `failed` says about how many, and more rather than fewer. Exact figures are those of the
+errors dataset.
 """
 
 import json
@@ -23,8 +25,12 @@ VERSION = 1
 PREFIX = "fingerprints/"
 """Where all of this lies in the errors zone."""
 TRIES_MAX = 10
+LETTER_ID_CHARS = 8
+"""Of an id of a letter: 48 bits, so that among those that are remembered none is taken for another one."""
 BATCHES_MAX = 20
 ROUNDS_MAX = 20
+LETTERS_MAX = 4_000
+"""More than a batch has of one fingerprint but in a storm of messages that fail whole; 32 kB of the object."""
 SENTENCE_CHARS_MAX = 500
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -37,7 +43,10 @@ never came; fails on; is resolved.
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`count` failures of one fingerprint in one batch, and when they failed first and last."""
+    """`count` failures of one fingerprint in one batch, and when they failed first and last.
+
+    `letters` says how many of them each letter brought, by its id; without it, nothing but the batch is remembered.
+    """
 
     fingerprint: str
     layer: str
@@ -48,6 +57,7 @@ class Failed:
     count: int
     first: datetime
     last: datetime
+    letters: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class State:
 
     `mailed` is the count that the last mail told, `mailed_resolved` whether that mail said so; None before the first.
     `lost` are failures that were sent back in `lost_in` and never came, as far as no mail has told of them.
+    `letters` are the ids of those that are counted, one after the other, the latest last.
     """
 
     fingerprint: str
@@ -85,6 +96,7 @@ class State:
     mailed_resolved: bool | None = None
     lost: int = 0
     lost_in: tuple[str, ...] = ()
+    letters: str = ""
 
     @classmethod
     def began(cls, failed: Failed, batch_id: str, now: datetime) -> "State":
@@ -101,20 +113,28 @@ class State:
             failed=failed.count,
             batches=(batch_id,),
             untold_since=now,
+            letters=_last_letters("", failed.letters),
         )
 
     def counted(self, failed: Failed, batch_id: str, now: datetime) -> "State":
-        """It failed again, and so it is open again. A batch that is known changes nothing."""
-        if batch_id in self.batches:
+        """It failed again, and so it is open again. What is known changes nothing, unless it was resolved since and
+        has failed later than all that.
+        """
+        remembered = {self.letters[at : at + LETTER_ID_CHARS] for at in range(0, len(self.letters), LETTER_ID_CHARS)}
+        fresh = [one for one in failed.letters if one[0] not in remembered]
+        known = batch_id in self.batches or bool(failed.letters and not fresh)
+        if known and not (self.state == "resolved" and failed.last > self.last_failed_at):
             return self
+        some = failed.letters and not known
         return replace(
             self,
             first_failed_at=min(self.first_failed_at, failed.first),
             last_failed_at=max(self.last_failed_at, failed.last),
-            failed=self.failed + failed.count,
+            failed=self.failed + (sum(count for _, count in fresh) if some else failed.count),
             batches=(*self.batches, batch_id)[-BATCHES_MAX:],
             untold_since=self.untold_since or now,
             state="open",
+            letters=_last_letters(self.letters, fresh),
         )
 
     def marked(self, standing: Standing, now: datetime) -> "State":
@@ -186,6 +206,7 @@ class State:
                 mailed_resolved=given["mailed_resolved"],
                 lost=int(given.get("lost", 0)),  # older versions know of none
                 lost_in=tuple(given.get("lost_in", ())),
+                letters=str(given.get("letters", "")),
             )
         except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
             return None
@@ -251,12 +272,12 @@ class States:
         await self._means.fan_out.run([one(each) for each in told])
 
     async def read(self, fingerprints: Iterable[str]) -> list[State]:
-        """These, as they are now; those that are not there are left out."""
+        """These, as they are now, but without their letters; those that are not there are left out."""
         asked = list(fingerprints)
         found = await self._means.fan_out.run([self._means.store.read(self.uri(one)) for one in asked])
         states = [None if each is None else State.from_json(each[0]) for each in found]
         named = zip(asked, states, strict=True)
-        return [state for name, state in named if state is not None and state.fingerprint == name]
+        return [replace(state, letters="") for name, state in named if state is not None and state.fingerprint == name]
 
     def uri(self, fingerprint: str) -> str:
         """Where a fingerprint's object lies."""
@@ -281,6 +302,10 @@ async def amend(store: ObjectStore, uri: str, decide: Callable[[bytes | None], b
     raise ContendedError("s3", f"{uri} was changed by others {TRIES_MAX} times in a row while it was to be changed")
 
 
+def _last_letters(known: str, more: Sequence[tuple[str, int]]) -> str:
+    return (known + "".join(one for one, _ in more[-LETTERS_MAX:]))[-LETTERS_MAX * LETTER_ID_CHARS :]
+
+
 def _together(same: Sequence[Failed], now: datetime) -> Failed:
     """Letters may come from anybody, so their moments are held within what can be."""
     return replace(
@@ -288,4 +313,5 @@ def _together(same: Sequence[Failed], now: datetime) -> Failed:
         count=sum(one.count for one in same),
         first=min(max(EARLIEST, min(one.first for one in same)), now),
         last=min(max(EARLIEST, *(one.last for one in same)), now),
+        letters=tuple(letter for one in same for letter in one.letters),
     )

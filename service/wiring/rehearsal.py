@@ -1,18 +1,29 @@
 """Port `Rehearse`: what the layers would say of what failed, with the code and the definitions of now."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from service.core.errors import RejectedError
 from service.core.model import DATASET_ATTRIBUTE, Message
 from service.land.encode import encode
 from service.quarantine.reprocess.rehearse import Fault, Inside, Rehearsed, Specimen
 from service.refine.compile import compile_datasets
-from service.refine.execute import SENTENCES, judge
-from service.refine.open import Opened
+from service.refine.execute import MEMORY_A_BYTE, MEMORY_A_RECORD, SENTENCES, Rejection, judge
+from service.refine.open import Opened, open_bodies
 from service.wiring.flow import keys, source
 from service.wiring.parts import Parts
 from service.wiring.quarantine import checks
 from service.wiring.whole_files import WholeFiles
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is found so far, to be added to; `faults` are by the specimens' numbers."""
+
+    faults: list[Fault | None]
+    record_ids: list[str] = field(default_factory=list)
+    inside: Inside = field(default_factory=Inside)
 
 
 class Rehearsal:
@@ -33,7 +44,7 @@ class Rehearsal:
     async def _with_files(self, layer: str, specimens: Sequence[Specimen], told: Rehearsed) -> Rehearsed:
         """Notices that are sound are tried with their files."""
         attempt = self._whole_files.refined if layer == "refine" else self._whole_files.loaded
-        faults, doubts, inside = [*told.faults], dict[int, str](), Inside()
+        faults, doubts, inside = [*told.faults], dict[int, str](), told.inside
         for number, specimen in enumerate(specimens):
             if specimen.place is not None or faults[number] is not None:
                 continue
@@ -58,45 +69,77 @@ class Rehearsal:
             if layer == "land" and faults[number] is None:
                 whose = message.text(DATASET_ATTRIBUTE) or self._default or ""
                 by_dataset.setdefault(whose, []).append(number)
-        record_ids: list[str] = []
+        told = _Told(faults)
         for whose, numbers in by_dataset.items():
-            record_ids += self._records(whose, [specimens[number] for number in numbers], numbers, faults)
-        return Rehearsed(faults, record_ids)
+            self._records(whose, [specimens[number] for number in numbers], numbers, told)
+        return Rehearsed(faults, told.record_ids, inside=told.inside)
 
-    def _records(
-        self, dataset: str, specimens: Sequence[Specimen], numbers: Sequence[int], faults: list[Fault | None]
-    ) -> Sequence[str]:
+    def _records(self, dataset: str, specimens: Sequence[Specimen], numbers: Sequence[int], told: _Told) -> None:
         program = self._programs.get(dataset)
         if program is None:
             gone = Fault("unknown_dataset", "there is no definition for the record's dataset any more")
             for number in numbers:
-                faults[number] = gone
-            return []
-        raw = encode([_message(specimen) for specimen in specimens], "rehearsal")
+                told.faults[number] = gone
+            return
+        messages = [_message(specimen) for specimen in specimens]
+        raw = encode(messages, "rehearsal")
         try:
             judged = judge(raw, "s3://rehearsal", program, self._keys, self._parts.settings.refine_memory_bytes_max)
         except RejectedError as wrong:
             if len(specimens) == 1:
-                faults[numbers[0]] = _fault(wrong)
-                return []
+                told.faults[numbers[0]] = _fault(wrong)
+                return
             half = len(specimens) // 2
-            first = self._records(dataset, specimens[:half], numbers[:half], faults)
-            return [*first, *self._records(dataset, specimens[half:], numbers[half:], faults)]
-        for rejection in judged.rejections:
-            fault = Fault(rejection.fault.code, rejection.fault.sentence)
-            for row, _ in rejection.places:
-                faults[numbers[row]] = fault
+            self._records(dataset, specimens[:half], numbers[:half], told)
+            self._records(dataset, specimens[half:], numbers[half:], told)
+            return
+        failing = _by_row(judged.rejections)
+        for row, held in self._held(messages).items():
+            fault = _of_message(dataset, held, failing.get(row, Counter()), told.inside)
+            told.faults[numbers[row]] = fault
         record_ids = {str(one) for one in judged.good.column("_record_id").to_pylist()}
         if program.dataset.identity == "message":
-            passed = [one for one, number in zip(specimens, numbers, strict=True) if faults[number] is None]
+            passed = [one for one, number in zip(specimens, numbers, strict=True) if told.faults[number] is None]
             record_ids = self._in_their_places(passed, record_ids)
-        return sorted(record_ids)
+        told.record_ids.extend(sorted(record_ids))
+
+    def _held(self, messages: Sequence[Message]) -> Counter[int]:
+        """How many records each message holds, by its row; one that cannot be opened counts as one."""
+        memory_bytes = self._parts.settings.refine_memory_bytes_max
+        opened = open_bodies(
+            [message.body for message in messages],
+            expanded_bytes_max=memory_bytes // MEMORY_A_BYTE,
+            records_max=memory_bytes // MEMORY_A_RECORD,
+        )
+        return Counter(opened.rows) + Counter(row for row, _, _ in opened.wrong)
 
     def _in_their_places(self, specimens: Sequence[Specimen], record_ids: set[str]) -> set[str]:
         """A record's place in its message is part of its id, and was 0 where it stood alone."""
         records = [(one.original.message_id, one.place[1]) for one in specimens if one.opened and one.place is not None]
         alone = {self._keys.record_id(message_id, 0) for message_id, _ in records}
         return (record_ids - alone) | {self._keys.record_id(*record) for record in records}
+
+
+def _by_row(rejections: Iterable[Rejection]) -> dict[int, Counter[Fault]]:
+    """Of each message that has any, the faults of its records."""
+    found: dict[int, Counter[Fault]] = {}
+    for rejection in rejections:
+        fault = Fault(rejection.fault.code, rejection.fault.sentence)
+        for row, _ in rejection.places:
+            found.setdefault(row, Counter())[fault] += 1
+    return found
+
+
+def _of_message(dataset: str, held: int, failing: Counter[Fault], inside: Inside) -> Fault | None:
+    """Why nothing of a message would pass. Where it passes and holds several records, these are counted `inside`."""
+    failed = failing.total()
+    if failed >= held:
+        return failing.most_common(1)[0][0]
+    if held > 1:
+        counts = Counter[tuple[str, str, str]]()
+        counts.update({(dataset, fault.code, fault.sentence): count for fault, count in failing.items()})
+        inside.add(Inside(messages=1, passing=held - failed, failing=counts))
+    return None
 
 
 def _no_record(specimen: Specimen) -> Fault | None:

@@ -46,7 +46,7 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://ERRORS_ZONE/errors/dt=${dt}/'
 );
 
--- One row a rejected record, in its latest version: what acequia.errors in the warehouse holds.
+-- One row a rejected record and cause, in its latest version: what acequia.errors in the warehouse holds.
 -- It reads all days, because versions of one row may lie on several; for a few days ask errors_all, with dt.
 CREATE OR REPLACE VIEW ERRORS_DATABASE.errors AS
 SELECT

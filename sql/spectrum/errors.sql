@@ -46,7 +46,7 @@ CREATE EXTERNAL TABLE ERRORS_SCHEMA.errors_all (
 STORED AS PARQUET
 LOCATION 's3://ERRORS_ZONE/errors/';
 
--- One row a rejected record, in its latest version: what acequia.errors in the warehouse holds.
+-- One row a rejected record and cause, in its latest version: what acequia.errors in the warehouse holds.
 CREATE OR REPLACE VIEW ERRORS_VIEWS.errors AS
 SELECT
   error_id,

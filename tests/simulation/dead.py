@@ -18,7 +18,9 @@ ERROR_FILES: Final = "s3://errors/errors/"
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A message of a dead-letter queue. `failed_at` is None where only whoever receives it can say."""
+    """A message of a dead-letter queue. `failed_at` is None where only whoever receives it can say. `tries` are the
+    same in letters that tell the same try of the same failures; nothing where no other letter can tell it.
+    """
 
     queue: str
     message_id: str
@@ -28,6 +30,7 @@ class Dead:
     failed_at: datetime | None
     about_errors: bool
     bare: bool
+    tries: tuple[object, ...] = ()
 
 
 class DeadLetters:
@@ -49,7 +52,7 @@ class DeadLetters:
                 yield _letter(queue, message_id, body, letter)
         for message_id, (queue, stray) in self._run.strays.items():
             layer = LAYERS[queue]
-            error_id = record_error_id(layer, message_id, None, "redriven", None, "")
+            error_id = record_error_id(layer, message_id, None, "redriven", None)
             cause = fingerprint(layer, "", "redriven", None)
             yield Dead(queue, message_id, stray.body, frozenset({error_id}), cause, None, about_errors=False, bare=True)
 
@@ -61,7 +64,7 @@ def _letter(queue: str, message_id: str, body: str, letter: Letter) -> Dead:
     error_ids = [letter["error_id"]]
     if "places" in letter:
         places = [(row, index) for row, index in letter["places"]]
-        error_ids = record_error_ids(layer, letter["raw_file"], places, code, column, letter["definition"])
+        error_ids = record_error_ids(layer, letter["raw_file"], places, code, column)
     return Dead(
         queue,
         message_id,
@@ -71,4 +74,5 @@ def _letter(queue: str, message_id: str, body: str, letter: Letter) -> Dead:
         datetime.fromisoformat(letter["last_failed_at"]),
         about_errors,
         bare=False,
+        tries=(*error_ids, letter["definition"], letter["attempts"], letter["round_id"]),
     )

@@ -70,7 +70,7 @@ def error_ids_of(body: str) -> list[str]:
         return []
     if letter.raw_file is None:
         return [letter.error_id]
-    return record_error_ids(letter.layer, letter.raw_file, letter.places, letter.code, letter.column, letter.definition)
+    return record_error_ids(letter.layer, letter.raw_file, letter.places, letter.code, letter.column)
 
 
 def texts(sent: Sent) -> list[str]:

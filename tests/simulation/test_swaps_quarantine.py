@@ -114,12 +114,18 @@ def letters_are_counted_not_failures(patch: pytest.MonkeyPatch) -> None:
     failed_of = counted.failed_of
 
     def by_letter(failures: Sequence[Failure], counts: Mapping[str, int]) -> list[tuple[str, Failed]]:
-        letters = dict.fromkeys(counts, 0)
-        for failure in failures:
-            letters[failure.fingerprint] += 1
-        return failed_of(failures, letters)
+        return failed_of(failures, dict.fromkeys(counts, 1))
 
     patch.setattr(quarantine, "failed_of", by_letter)
+
+
+def letters_are_known_by_their_batch_alone(patch: pytest.MonkeyPatch) -> None:
+    together = states._together  # noqa: SLF001
+
+    def forgetful(same: Sequence[Failed], now: datetime) -> Failed:
+        return replace(together(same, now), letters=())
+
+    patch.setattr(states, "_together", forgetful)
 
 
 def nobody_compares_before_setting(patch: pytest.MonkeyPatch) -> None:
@@ -187,6 +193,7 @@ MUTANTS: tuple[Mutant, ...] = (
     originals_are_not_stored,
     a_count_that_fails_is_taken_for_counted,
     letters_are_counted_not_failures,
+    letters_are_known_by_their_batch_alone,
     nobody_compares_before_setting,
     letters_about_error_files_make_rows,
     an_older_report_wins,

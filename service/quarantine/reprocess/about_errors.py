@@ -10,7 +10,8 @@ fingerprints marked → the letters deleted → the round marked as sent.
     dies after them              the round is taken for sent when nothing has come for a while
 
 A fingerprint stands as `reprocessed` only when nothing of it was left behind. Letters that somebody else holds nobody
-can count: then all stay, and are sent again by the next run.
+can count, nor those of a queue that has more than one look sees, whatever they are about (`claims.SEEN_MAX`, and as
+many as come in `claims.GATHER_SECONDS_MAX`): then all stay, and are sent again by the next run.
 """
 
 from collections import Counter
@@ -71,6 +72,16 @@ def group_of_state(state: State) -> Group:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why not all letters of the queue were seen: others are `held` by somebody else or have just come, or else the
+    queue has more of them than one run looks at. `seen` are those that were.
+    """
+
+    seen: int
+    held: bool
+
+
 @dataclass(slots=True)
 class _Gathered:
     """Letters in hand, of each failure the latest; `left` counts by fingerprint what this run does not send."""
@@ -80,12 +91,15 @@ class _Gathered:
     letters: dict[str, tuple[str, Letter]] = field(default_factory=dict)
     left: Counter[str] = field(default_factory=Counter)
     size: int = 0
-    whole: bool = True
 
-    def take(self, letter: Letter) -> None:
-        """Look at a letter from the queue."""
-        if not is_about_errors(self.zone, letter):
-            return
+    def take(self, letter: Letter) -> bool:
+        """Look at a letter from the queue; says whether it is one of those that are meant here."""
+        if is_about_errors(self.zone, letter):
+            self._take(letter)
+            return True
+        return False
+
+    def _take(self, letter: Letter) -> None:
         name = fingerprint(letter.layer, ERRORS.name, letter.code, letter.column)
         _, known = self.letters.get(letter.error_id, (name, None))
         if known is not None:
@@ -134,20 +148,24 @@ class ErrorsRun:
         self._states: Mapping[str, State] = {}
         self._gathered = _Gathered(tools.errors, Choice(self._clock.now(), self._clock.now()))
         self._originals = _Held(tools, [])
+        self.doubt: Doubt | None = None
 
     @property
     def sure(self) -> bool:
-        """Whether all letters that there are were seen: nobody else holds any."""
-        return self._gathered.whole
+        """Whether all letters that there are were seen."""
+        return self.doubt is None
 
     async def plan(self, choice: Choice, progress: Told) -> Plan:
         """Take the letters from the queue, and have the load layer's own checks look at them."""
         tools, found = self._tools, _Gathered(self._tools.errors, choice)
         self._gathered = found
         self._states = {state.fingerprint: state for state in await known_states(choice, tools)}
-        ended = await self._claims.gather(None, lambda: False, found.take)
+        seen, ended = await self._claims.look(found.take)
         depth = await tools.reprocess_queue.depth()
-        found.whole = ended and depth.waiting + depth.in_flight <= len(self._claims)
+        if not ended:
+            self.doubt = Doubt(seen, held=False)
+        elif depth.waiting + depth.in_flight > seen:
+            self.doubt = Doubt(seen, held=True)
         items = found.items()
         tried_out = [] if choice.parked else [item for item in items if item.tried >= tools.attempts_max]
         chosen = [item for item in items if item not in tried_out]

@@ -3,9 +3,12 @@
 What is sent comes from the errors zone; the queue says what is still to be done. A letter goes when everything that it
 is about was sent back or is resolved, and nothing of it has failed since. All others are given back, and a letter whose
 claim has run out is let be: whoever sees it next decides anew.
+
+Who looks at the whole queue claims what is his alone. The others stay hidden until the look is over, so that each is
+seen once, and are given back then: of them nothing is kept but what that takes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +25,14 @@ EMPTY_MAX = 2
 """Long polls in a row that bring nothing: the queue has no more for us."""
 CLAIMS_MAX = 50_000
 GATHER_SECONDS_MAX = 180.0
-"""After that the queue is left alone: what was not found in it stays for another run, or for its retention to end."""
+"""After that the queue is left alone: what was not found in it stays for another run, or for its retention to end.
+It is shorter than letters are hidden: none comes twice.
+"""
+SEEN_MAX = 110_000
+"""Letters that a look at the whole queue receives. SQS hands out some 120,000 at once, and nothing beyond that (AWS:
+in-flight messages of a standard queue), without saying so. What giving them back takes is 63 MB of memory, where a
+receipt has 400 characters.
+"""
 _DIGEST_BYTES = 16
 
 
@@ -42,31 +52,53 @@ class Claims:
         self._queue = queue
         self._clock = clock
         self._claims: dict[str, _Claim] = {}
+        self._others: dict[str, str] = {}
+        """Receipts by message id, of what a look at the whole queue has seen and does not claim."""
 
     def __len__(self) -> int:
         return len(self._claims)
 
-    async def gather(
-        self, wanted: Collection[str] | None, stop: Callable[[], bool], seen: Callable[[Letter], None] = lambda _: None
-    ) -> bool:
-        """Receive until all of these errors' letters are found (None: of all), or the queue has no more for us; says
-        whether it has no more. Each letter is shown to `seen`.
+    async def gather(self, wanted: Collection[str], stop: Callable[[], bool]) -> None:
+        """Claim what comes until all of these errors' letters are found, or the queue has no more for us."""
+        missing = set(wanted)
+
+        def take(message: Message, letter: Letter | None, expires: float) -> None:
+            claim = _claim(message, letter, expires)
+            self._claims[message.receipt] = claim
+            missing.difference_update(_ids(claim))
+
+        await self._receive(take, lambda: bool(missing) and len(self) < CLAIMS_MAX and not stop())
+
+    async def look(self, ours: Callable[[Letter], bool]) -> tuple[int, bool]:
+        """Show each letter of the queue to `ours`, and claim those of which it says so. Tells how many there were, and
+        whether the queue had no more for us: not where it holds more than one look receives.
         """
-        missing, empty = set(wanted or ()), 0
-        until = self._clock.monotonic() + GATHER_SECONDS_MAX
-        while (missing or wanted is None) and empty < EMPTY_MAX and len(self) < CLAIMS_MAX and not stop():
-            asked = self._clock.monotonic()
-            if asked >= until:
-                break
+
+        def take(message: Message, letter: Letter | None, expires: float) -> None:
+            if letter is not None and ours(letter):
+                self._claims[message.receipt] = _claim(message, letter, expires)
+            else:
+                self._others[message.message_id] = message.receipt
+
+        def more() -> bool:
+            return len(self) < CLAIMS_MAX and len(self) + len(self._others) < SEEN_MAX
+
+        began = self._clock.monotonic()
+        ended = await self._receive(take, more)
+        seen, others = len(self) + len(self._others), [*self._others.values()]
+        self._others.clear()
+        if self._clock.monotonic() - began < VISIBILITY_SECONDS:  # later, somebody else may have them
+            await self._hide(others)
+        return seen, ended
+
+    async def _receive(self, take: Callable[[Message, Letter | None, float], None], more: Callable[[], bool]) -> bool:
+        """Receive as long as there is `more` to do, but not too long; says whether the queue has no more for us."""
+        empty, until = 0, self._clock.monotonic() + GATHER_SECONDS_MAX
+        while more() and empty < EMPTY_MAX and (asked := self._clock.monotonic()) < until:
             messages = await self._queue.receive(wait_seconds=WAIT_SECONDS, visibility_seconds=VISIBILITY_SECONDS)
             empty = 0 if messages else empty + 1
             for message in messages:
-                letter = read_letter(message.body)
-                claim = _claim(message, letter, asked + VISIBILITY_SECONDS)
-                self._claims[message.receipt] = claim
-                missing.difference_update(_ids(claim))
-                if letter is not None:
-                    seen(letter)
+                take(message, read_letter(message.body), asked + VISIBILITY_SECONDS)
             await self.keep()
         return empty >= EMPTY_MAX
 
@@ -101,8 +133,12 @@ class Claims:
     async def give_back(self) -> None:
         """All that is still held comes again at once; where the queue cannot be asked, when its visibility ends."""
         self._let_go()
-        receipts = [*self._claims]
+        receipts = [*self._claims, *self._others.values()]
         self._claims.clear()
+        self._others.clear()
+        await self._hide(receipts)
+
+    async def _hide(self, receipts: Sequence[str]) -> None:
         if receipts:
             with suppress(TransientError, SetupError):
                 await self._queue.hide(receipts, 0)
@@ -121,7 +157,7 @@ def _claim(message: Message, letter: Letter | None, expires: float) -> _Claim:
 def _packed(letter: Letter) -> str | bytes:
     if letter.raw_file is None:
         return letter.error_id
-    ids = record_error_ids(letter.layer, letter.raw_file, letter.places, letter.code, letter.column, letter.definition)
+    ids = record_error_ids(letter.layer, letter.raw_file, letter.places, letter.code, letter.column)
     return b"".join(map(bytes.fromhex, ids))
 
 

@@ -29,25 +29,30 @@ WHERE row_index IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
   AND batch IN (SELECT unnest($batches::VARCHAR[]))
 """
 _KNOWN = """
-SELECT error_id, fingerprint, state, round_id, _raw_file, last_failed_at FROM latest
+SELECT error_id, fingerprint, state, round_id, thing, _raw_file, last_failed_at FROM latest
 WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[]))
+  OR state = 'reprocessed' AND round_id < $round_id
+    AND thing IN (SELECT thing FROM latest WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[])))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An error row as it is now."""
+    """An error row as it is now, and the record or message that it is about."""
 
     fingerprint: str
     state: str
     round_id: str | None
+    thing: str
     row: ErrorRow
 
 
 @dataclass(slots=True)
 class Facts:
-    """What the error rows say about a round. `again` are failures of it; `left` are failures of records that a message
-    or a whole file gave when it was sent: they wait for a round of their own, and what gave them waits with them.
+    """What the error rows say about a round. `known` are those of its items, and those of the same things that rounds
+    before it have sent back: they failed again for another cause then. `again` are failures of this round; `left` are
+    failures of records that a message or a whole file gave when it was sent: they wait for a round of their own, and
+    what gave them waits with them.
     """
 
     known: dict[str, Known] = field(default_factory=dict)
@@ -74,8 +79,10 @@ def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str],
         facts.left_rows.setdefault((batch, row), set()).add(error_id)
         facts.left_batches.add(batch)
     ids = [error_id for item in items for error_id in item.error_ids]
-    for error_id, fingerprint, state, sent_in, file, failed_at in table.ask(_KNOWN, error_ids=ids):
-        facts.known[error_id] = Known(fingerprint, state, sent_in, ErrorRow(error_id, file, utc(failed_at)))
+    for error_id, fingerprint, state, sent_in, thing, file, failed_at in table.ask(
+        _KNOWN, error_ids=ids, round_id=round_.round_id
+    ):
+        facts.known[error_id] = Known(fingerprint, state, sent_in, thing, ErrorRow(error_id, file, utc(failed_at)))
     return facts
 
 
@@ -102,10 +109,11 @@ def waits_for(item: SentItem, landed: Mapping[str, Sequence[Awaited]]) -> Sequen
 
 
 def settled_now(items: Iterable[SentItem], facts: Facts) -> list[ErrorRow]:
-    """The error rows of these that do not say `resolved` yet."""
-    known = (facts.known.get(error_id) for item in items for error_id in item.error_ids)
-    rows = {one.row.error_id: one.row for one in known if one is not None and one.state != "resolved"}
-    return [*rows.values()]
+    """The error rows of these that do not say `resolved` yet, also those that only rounds before this one sent back."""
+    own = [facts.known[error_id] for item in items for error_id in item.error_ids if error_id in facts.known]
+    things = {one.thing for one in own}
+    before = [one for one in facts.known.values() if one.state == "reprocessed" and one.thing in things]
+    return [*{one.row.error_id: one.row for one in [*own, *before] if one.state != "resolved"}.values()]
 
 
 def lost_now(items: Iterable[SentItem], facts: Facts, round_id: str) -> list[ErrorRow]:

@@ -30,6 +30,7 @@ SPECIMENS_MAX = 10_000
 SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
 NOTICES_MAX = 8
 """Of notices so many, because each may be a whole file to try."""
+_SENT_AT = SCHEMA.get_field_index("sent_at")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,16 +58,20 @@ class Fault:
 
 @dataclass(slots=True)
 class Inside:
-    """What would become of the records in whole files that would be refined; those that fail fail one by one."""
+    """What would become of the records in whole files, and in messages of several records, that would be refined; those
+    that fail fail one by one.
+    """
 
     files: int = 0
     passing: int = 0
     failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """By dataset, code and sentence."""
+    messages: int = 0
 
     def add(self, other: "Inside") -> None:
         """Count these too."""
         self.files += other.files
+        self.messages += other.messages
         self.passing += other.passing
         self.failing.update(other.failing)
 
@@ -111,7 +116,7 @@ class Forecast:
 
     @property
     def hopeless(self) -> bool:
-        """Whether most would fail again, or most records of the whole files among them."""
+        """Whether most would fail again, or most of the records inside whole files and messages."""
         failing = self.inside.failing.total()
         return 2 * self.failing.total() > self.chosen or failing > self.inside.passing
 
@@ -207,8 +212,18 @@ def _of_batch(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
     except (pa.ArrowException, OSError):
         return {}
     wanted = pc.is_in(rows.column("error_id"), value_set=pa.array([item.error_id for item in items], pa.string()))
-    found = (_specimen(row) for row in rows.filter(wanted).to_pylist())
+    chosen = rows.filter(wanted)
+    chosen = chosen.set_column(_SENT_AT, SCHEMA.field(_SENT_AT), _held(chosen.column(_SENT_AT)))
+    found = (_specimen(row) for row in chosen.to_pylist())
     return {specimen.error_id: specimen for specimen in found}
+
+
+def _held(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The moments, but none where a letter of anybody's told one that Python's clock does not reach."""
+    earliest = pa.scalar(datetime.min.replace(tzinfo=UTC), moments.type)
+    latest = pa.scalar(datetime.max.replace(tzinfo=UTC), moments.type)
+    sound = pc.and_(pc.greater_equal(moments, earliest), pc.less_equal(moments, latest))
+    return pc.if_else(sound, moments, pa.scalar(None, moments.type))
 
 
 def _specimen(row: dict[str, Any]) -> Specimen:

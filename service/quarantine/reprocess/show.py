@@ -29,6 +29,11 @@ class Shown:
     fields: Sequence[Field]
 
 
+def printable(text: str) -> str:
+    """The text, with everything but line ends escaped, as in JSON, that a terminal may obey or not show."""
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
 async def shown(examples: Sequence[Example], means: Means) -> list[Shown]:
     """Each with what its error row shows of it."""
     found = []
@@ -54,6 +59,9 @@ def _fields(preview: str | None, failed: str | None) -> list[Field]:
         given = json.loads(preview or "{}", parse_float=str, parse_int=str)
         if preview is not None and failed is not None and failed not in given:
             given = {failed: None, **given}
-        return [Field(name, json.dumps(value, ensure_ascii=False), name == failed) for name, value in given.items()]
+        return [
+            Field(printable(name), printable(json.dumps(value, ensure_ascii=False)), name == failed)
+            for name, value in given.items()
+        ]
     except (ValueError, RecursionError):
         return []

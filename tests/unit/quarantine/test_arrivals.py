@@ -168,6 +168,8 @@ def test_a_name_that_a_producer_made_up_is_nobodys(loans: Dataset) -> None:
         {"first_failed_at": "0001-01-01T00:00:00+10:00"},
         {"first_failed_at": "1999-12-31T23:59:59Z"},
         {"last_failed_at": "9999-12-31T23:59:59-10:00"},
+        {"last_failed_at": "9999-12-31T23:59:59.999999+00:00"},
+        {"last_failed_at": "2024-03-05T12:01:01Z"},
         {"attempts": 2**31},
         {"acequia_dead_letter": 2},
     ],
@@ -180,6 +182,46 @@ def test_a_letter_that_we_would_not_have_written_is_kept_whole_and_not_believed(
     assert (failure.code, failure.raw_file, failure.original_uri) == ("redriven", None, None)
     assert failure.original is not None
     assert failure.original.body == message.body
+
+
+@pytest.mark.parametrize("sent_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_letter_whose_original_was_sent_when_no_clock_tells_is_not_believed(loans: Dataset, sent_at: str) -> None:
+    original = {**json.loads(about_message(dead("{}")).body)["original"], "sent_at": sent_at}
+    message = altered(about_message(dead("{}")), original=original)
+    failure = arrivals(loans).failure(message)
+    assert failure.code == "redriven"
+    assert failure.original is not None
+    assert (failure.original.body, failure.original.sent_at) == (message.body, NOON)
+
+
+def test_a_clock_that_is_an_hour_ahead_is_believed(loans: Dataset) -> None:
+    failure = arrivals(loans, "refine").failure(altered(about_records((0, 0)), last_failed_at="2024-03-04T13:00:00Z"))
+    assert (failure.code, failure.last_failed_at) == ("bad_type", NOON + timedelta(hours=1))
+
+
+def test_a_letter_has_the_same_id_however_often_it_is_written(loans: Dataset) -> None:
+    def letter_id(message: Message, source: Source = "refine") -> str:
+        return arrivals(loans, source).failure(message).letter_id
+
+    one = about_records((0, 1), (7, 0))
+    same = [one, dead(one.body, "d7", 5), about_records((0, 1), (7, 0), failed_at=NOON - timedelta(hours=1))]
+    assert len({letter_id(message) for message in same}) == 1
+    others = [
+        one,
+        about_records((0, 1)),
+        about_records((0, 1), (7, 1)),
+        about_records((0, 1), (7, 0), column="id"),
+        about_records((0, 1), (7, 0), code="too_long"),
+        altered(one, attempts=2),
+        altered(one, round_id="round-1"),
+        altered(one, definition="0b"),
+        altered(one, error_id="e"),
+        altered(one, layer="load"),
+        altered(one, dataset=""),
+    ]
+    assert len({letter_id(message) for message in others}) == len(others)
+    again = Message("m9", "{}", {MARK_ATTRIBUTE: Mark("e", "d0", 1, "round-1").attribute()}, NOON, NOON, 1, "r")
+    assert len({letter_id(message) for message in (dead("{}"), dead("{}", "d0", 3), again)}) == 2
 
 
 def test_a_pointer_into_our_originals_is_kept(loans: Dataset) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -126,6 +127,25 @@ def test_it_dies_at_any_effect_and_nothing_is_lost_or_counted_twice(
         assert len({uri for uri in made.store.objects if "errors/dt=" in uri}) == 1
         assert len(made.rows()) == 4
         assert len(set(made.load_queue.bodies)) == 1
+
+
+def test_letters_that_come_again_in_other_batches_are_not_counted_again(bench: Make) -> None:
+    """It died before they were deleted, and SQS hands them out in another grouping, later, and one by one."""
+
+    async def main() -> Bench:
+        made = bench()
+        made.store.objects[RAW_FILE] = raw_file(f"{RECORD}\nnot JSON", RECORD)
+        bare = [dead(f"bare {number}", f"d{number}") for number in range(9)]
+        overlapping = about_records((0, 1), (1, 0), message_id="d10", failed_at=NOON - timedelta(days=1))
+        letters = [*both_kinds(), *bare[3:], overlapping]
+        await made.take(*letters)
+        for number, some in enumerate(([letters[0], bare[4]], [letters[1], letters[2]], letters[3:])):
+            await made.take(*some, sealed_at=SEALED + timedelta(minutes=10 + number))
+        return made
+
+    made = run_virtual(main())
+    assert made.counted() == {"bad_type": 3, "unknown_dataset": 2, "redriven": 6}
+    assert len(made.table()) == 11
 
 
 @pytest.mark.parametrize(
@@ -256,6 +276,27 @@ def test_of_the_same_failure_in_one_batch_the_earliest_moment_stays(bench: Make)
     [twice] = [row for row in made.rows() if row["row_index"] == 1]
     assert twice["last_failed_at"] == NOON.replace(tzinfo=None), "all else is the latest letter's"
     assert made.counted() == {"bad_type": 3, "bad_time": 1, "redriven": 1}
+
+
+def test_of_the_same_failure_under_two_definitions_in_one_batch_the_later_one_counts(bench: Make) -> None:
+    """Its moment is the first one's."""
+    later = NOON + timedelta(hours=1)
+
+    async def main() -> Bench:
+        made = bench()
+        first = about_records((0, 0), message_id="d0")
+        again = about_records(
+            (0, 0), message_id="d1", failed_at=later, attempts=2, round_id="round-1", first_failed_at=later
+        )
+        other = replace(again, body=again.body.replace('"definition":"0a"', '"definition":"0b"'))
+        assert other != again
+        await made.take(first, other)
+        return made
+
+    made = run_virtual(main())
+    [row] = made.rows()
+    assert (row["attempts"], row["round_id"], row["last_failed_at"]) == (2, "round-1", later.replace(tzinfo=None))
+    assert row["first_failed_at"] == NOON.replace(tzinfo=None)
 
 
 def test_a_notice_that_refine_could_not_work_on_is_a_row_about_its_raw_file(bench: Make) -> None:

@@ -145,6 +145,44 @@ def test_of_whole_files_it_says_what_is_in_them_and_what_nobody_can_tell(desk: C
     ]
 
 
+def test_of_messages_of_several_records_it_says_what_is_in_them(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1"), message("two", "m2", layer="refine", code="bad_file"))
+    failing = Counter({("loans", "bad_type", "no \x9binteger"): 4})
+    here.bed.insides["one"] = Inside(passing=36, failing=failing, messages=4)
+    rehearsed = here.types("run", "--rehearse", "--layer", "land")
+    assert rehearsed.output.splitlines()[-3:] == [
+        "1 chosen: 1 would pass now, 0 would fail again.",
+        "4 messages of several records would be refined: 36 records pass now, 4 fail, each by itself.",
+        "  4 bad_type in loans: no \\u009binteger",
+    ]
+    here.bed.insides["one"] = Inside(passing=9, messages=1)
+    here.bed.insides["two"] = Inside(2, 70)
+    rehearsed = here.types("run", "--rehearse")
+    what = "2 whole files and 1 message of several records would be refined: 79 records pass now, 0 fail"
+    assert what in rehearsed.output
+
+
+def test_an_example_says_why_it_failed_in_its_own_words(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1", sentence="there is no dataset 'lones'"))
+    showed = here.types("show", fingerprint(here.types("list"), "unknown_dataset"))
+    assert "\n  there is no dataset 'lones'\n" in showed.output
+
+
+def test_nothing_of_a_record_reaches_the_terminal_unescaped(desk: Callable[..., Desk]) -> None:
+    spoilt = "x\x1b[2J\x9b1m\x7f\u202e\U000e0001"
+    here = desk()
+    lay_raw(here.bed, TEXT.replace("x", spoilt.replace("\x1b", "\\u001b")))
+    letters = records((0, 0)), message("one", f"m1{spoilt}", sentence=f"{spoilt}\nsecond line")
+    asyncio.run(here.bed.fail(*letters))
+    listed = here.types("list")
+    shows = [here.types("show", fingerprint(listed, code)).output for code in ("bad_type", "unknown_dataset")]
+    assert '  id: "x\\u001b[2J\\u009b1m\\u007f\\u202e\\udb40\\udc01"' in shows[0]
+    assert "  x\\u001b[2J\\u009b1m\\u007f\\u202e\\udb40\\udc01\nsecond line\n" in shows[1]
+    assert "message m1x\\u001b[2J" in shows[1]
+    for output in (listed.output, *shows):
+        assert all(char.isprintable() or char == "\n" for char in output), output
+
+
 def test_a_run_sends_and_sums_up(desk: Callable[..., Desk]) -> None:
     here = desk(records((0, 0), (1, 0)), message("one", "m1"), message("two", "m2", attempts=3))
     here.bed.there = {"one"}

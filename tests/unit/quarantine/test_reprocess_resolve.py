@@ -95,6 +95,24 @@ def test_what_failed_again_and_passed_then_is_resolved_under_every_name(watch: C
     run_virtual(main())
 
 
+def test_a_round_says_nothing_of_what_a_later_one_sent_back(watch: Callable[[], Watch]) -> None:
+    """The record was found to fail for another cause, too, and went back once more before the first round ended."""
+
+    async def main() -> None:
+        here = watch()
+        first = await sent_records(here.bed, (0, 0))
+        await here.bed.fail(records((0, 0), after=7_300, code="bad_time"))
+        await LoopClock().sleep(60)
+        second = (await here.bed.run()).round_id
+        for round_id, states in ((first, ["reprocessed", "resolved"]), (second, ["resolved", "resolved"])):
+            _, [portion] = await here.bed.round(round_id)
+            here.ledger.update(portion.items[0].awaited)
+            await here.looks(20)
+            assert await here.bed.states_of() == states
+
+    run_virtual(main())
+
+
 def test_what_is_open_again_by_another_way_is_not_resolved(watch: Callable[[], Watch]) -> None:
     """The whole file was refined again meanwhile, say."""
 

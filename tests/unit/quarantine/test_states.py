@@ -19,6 +19,8 @@ from service.quarantine.look import STATES_MAX, Look
 from service.quarantine.states import (
     BATCHES_MAX,
     EARLIEST,
+    LETTER_ID_CHARS,
+    LETTERS_MAX,
     SENTENCE_CHARS_MAX,
     TRIES_MAX,
     Failed,
@@ -105,6 +107,78 @@ def test_what_a_later_version_adds_is_no_damage() -> None:
         state, uri = await kept.one(), kept.states.uri(ONE)
         kept.store.objects[uri] = kept.store.objects[uri].replace(b'"v"', b'"later": 1, "v"')
         assert await kept.one() == state
+
+    run(main)
+
+
+def some_letters(*numbers: int, each: int = 1, last: int = 0) -> Failed:
+    named = tuple((f"{number:0{LETTER_ID_CHARS}}", each) for number in numbers)
+    return replace(failed(count=each * len(named), last=last), letters=named)
+
+
+def test_letters_count_once_in_whichever_batches_they_come() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(9)
+        await kept.states.count([some_letters(1, 2, 3, each=10)], "b1")
+        for batch, numbers in (("b2", [1]), ("b3", [2, 3]), ("b4", [3, 1]), ("b1", [1, 2, 3])):
+            before = kept.store.objects[kept.states.uri(ONE)]
+            await kept.states.count([some_letters(*numbers, each=10, last=5)], batch)
+            assert kept.store.objects[kept.states.uri(ONE)] == before
+        await kept.states.count([some_letters(3, 4, each=10), some_letters(5, each=1)], "b5")
+        assert (await kept.one()).failed == 41
+
+    run(main)
+
+
+def test_letters_that_come_again_are_no_news() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([some_letters(1, 2)], "b1")
+        await kept.states.told([Told(ONE, 2, resolved=False)], EPOCH)
+        await kept.states.count([some_letters(2)], "b2")
+        assert (await kept.one()).news is None
+
+    run(main)
+
+
+def test_what_is_known_opens_what_was_resolved_only_if_it_failed_since() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(9)
+        await kept.states.count([some_letters(1, 2, last=3)], "b1")
+        await kept.states.told([Told(ONE, 2, resolved=True)], EPOCH)
+        await kept.states.mark(ONE, "resolved", failed=2)
+        await kept.states.count([some_letters(2, last=3)], "b2")
+        assert ((await kept.one()).state, (await kept.one()).failed) == ("resolved", 2)
+        await kept.states.count([some_letters(2, last=4)], "b2")
+        state = await kept.one()
+        assert (state.state, state.failed, state.news) == ("open", 3, "new")
+        await kept.states.count([some_letters(2, last=4)], "b3")
+        assert (await kept.one()).failed == 3
+
+    run(main)
+
+
+def test_so_many_letters_are_remembered_and_the_batch_besides() -> None:
+    async def main(kept: Kept) -> None:
+        many = some_letters(*range(LETTERS_MAX + 10))
+        await kept.states.count([many], "b1")
+        assert len(kept.store.objects[kept.states.uri(ONE)]) < LETTERS_MAX * LETTER_ID_CHARS + 2_000
+        await kept.states.count([some_letters(*range(10, LETTERS_MAX + 10))], "b2")
+        await kept.states.count([many], "b1")
+        assert (await kept.one()).failed == LETTERS_MAX + 10
+        await kept.states.count([some_letters(*range(10, 20))], "b3")
+        assert (await kept.one()).failed == LETTERS_MAX + 10
+        await kept.states.count([some_letters(*range(3))], "b4")
+        assert (await kept.one()).failed == LETTERS_MAX + 13, "these are forgotten"
+        await kept.states.count([some_letters(*range(2, 13))], "b5")
+        assert (await kept.one()).failed == LETTERS_MAX + 23, "the oldest make room"
+
+    run(main)
+
+
+def test_who_reads_states_holds_no_letters() -> None:
+    async def main(kept: Kept) -> None:
+        await kept.states.count([some_letters(1)], "b1")
+        assert (await kept.one()).letters == ""
 
     run(main)
 
@@ -259,6 +333,7 @@ MOMENTS = st.integers(0, 10**6).map(lambda number: EPOCH + timedelta(microsecond
         mailed_resolved=st.none() | st.booleans(),
         lost=st.integers(0),
         lost_in=st.lists(st.text(max_size=9)).map(tuple),
+        letters=st.text(max_size=99),
     )
 )
 @settings(deadline=None, derandomize=True)
@@ -321,10 +396,11 @@ def test_what_is_resolved_is_lost_no_more() -> None:
 
 def test_an_object_of_an_older_version_has_lost_nothing() -> None:
     body = State.began(failed(), "b1", EPOCH).to_json()
-    older = {name: value for name, value in json.loads(body).items() if name not in ("lost", "lost_in")}
+    older = {name: value for name, value in json.loads(body).items() if name not in ("lost", "lost_in", "letters")}
     state = State.from_json(json.dumps(older).encode())
     assert state is not None
     assert (state.failed, state.lost, state.lost_in) == (1, 0, ())
+    assert state.counted(some_letters(1), "b1", EPOCH) == state, "its batches are remembered as ever"
 
 
 @pytest.mark.parametrize("standing", ["reprocessed", "parked", "open"])
