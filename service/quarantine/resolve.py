@@ -39,6 +39,7 @@ from service.quarantine.reprocess.fates import (
     Fate,
     facts_of,
     fate_of,
+    hidden_now,
     lost_now,
     settled_now,
     waits_for,
@@ -180,6 +181,7 @@ class Resolve:
             by_fate[fate].append(item)
         rows = settled_now(by_fate["passed"], facts)
         await self._restate("resolved", round_, rows)
+        await self._restate("open", round_, hidden_now(by_fate["failed"], facts, round_.round_id))
         over = expired or not counts["waiting"]
         if expired:
             await self._give_up(round_, by_fate["waiting"], facts)

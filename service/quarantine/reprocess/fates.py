@@ -92,7 +92,8 @@ def fate_of(
     """What became of one item; `awaited` is what it waits for, by its own word or by land's marks.
 
     A message that came while records of it failed waits for them, but not beyond the end of an `expired` round: they
-    stand in rows of their own.
+    stand in rows of their own. Where nothing of it came either, it counts as lost: that hides no loss, and sending it
+    once more does no harm.
     """
     if _failed(item, facts):
         return "failed"
@@ -121,6 +122,14 @@ def lost_now(items: Iterable[SentItem], facts: Facts, round_id: str) -> list[Err
     known = (facts.known.get(error_id) for item in items for error_id in item.error_ids)
     sent = (one for one in known if one is not None and (one.state, one.round_id) == ("reprocessed", round_id))
     return [*{one.row.error_id: one.row for one in sent}.values()]
+
+
+def hidden_now(items: Iterable[SentItem], facts: Facts, round_id: str) -> list[ErrorRow]:
+    """The rows of these that failed in this round for the cause of before, and do not say so: the clock of who saw them
+    fail is behind the clock of who saw them fail before.
+    """
+    ids = {error_id for item in items for error_id in item.error_ids} & facts.again_ids
+    return [row for row in lost_now(items, facts, round_id) if row.error_id in ids]
 
 
 def without_rows(items: Iterable[SentItem], facts: Facts) -> list[SentItem]:

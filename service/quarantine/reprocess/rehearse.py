@@ -28,6 +28,10 @@ from service.quarantine.reprocess.table import Item
 SPECIMENS_MAX = 10_000
 """So many are judged at a time, of one layer and dataset."""
 SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
+ORIGINALS_AT_A_TIME = 2_000
+"""Of one object: so many are in memory as Python holds them, and for each so many the object is decoded once."""
+ROWS_AT_A_TIME = 500
+"""Rows that are decoded at once."""
 NOTICES_MAX = 8
 """Of notices so many, because each may be a whole file to try."""
 _SENT_AT = SCHEMA.get_field_index("sent_at")
@@ -140,19 +144,20 @@ class OriginalsReader:
     async def of(self, items: Iterable[Item]) -> AsyncIterator[tuple[Item, Specimen | None]]:
         """Each with its original; None where that is gone. Beside each other should be what lies in one object."""
         for uri, same in groupby(items, key=lambda item: item.original_uri):
-            some = [*same]
-            found = await self._read(uri, some)
-            for item in some:
-                specimen = found.get(item.error_id)
-                yield item, None if specimen is None else replace(specimen, opened=_opened(item))
+            some, body = [*same], await self._body(uri)
+            pick = _single if uri is not None and uri.endswith(".json") else _of_batch
+            for start in range(0, len(some), ORIGINALS_AT_A_TIME):
+                part = some[start : start + ORIGINALS_AT_A_TIME]
+                found = {} if body is None else await self._means.threads.run(pick, body, part)
+                for item in part:
+                    specimen = found.get(item.error_id)
+                    yield item, None if specimen is None else replace(specimen, opened=_opened(item))
 
-    async def _read(self, uri: str | None, items: Sequence[Item]) -> dict[str, Specimen]:
+    async def _body(self, uri: str | None) -> bytes | None:
         if uri is None or not self._zone.holds(uri) or not uri.startswith(self._zone.uri(ORIGINALS)):
-            return {}
+            return None
         read = await self._means.store.read(uri)
-        if read is None:
-            return {}
-        return await self._means.threads.run(_single if uri.endswith(".json") else _of_batch, read[0], items)
+        return None if read is None else read[0]
 
 
 async def forecast(
@@ -207,15 +212,21 @@ def _single(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
 
 def _of_batch(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
     """Those of a batch of dead letters. Work for a thread."""
+    wanted = pa.array([item.error_id for item in items], pa.string())
     try:
-        rows = pq.read_table(pa.BufferReader(body), schema=SCHEMA)
+        file = pq.ParquetFile(pa.BufferReader(body))
+        read = file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=SCHEMA.names, use_threads=False)
+        chosen = pa.concat_tables([SCHEMA.empty_table(), *(_those(batch, wanted) for batch in read)])
     except (pa.ArrowException, OSError):
         return {}
-    wanted = pc.is_in(rows.column("error_id"), value_set=pa.array([item.error_id for item in items], pa.string()))
-    chosen = rows.filter(wanted)
     chosen = chosen.set_column(_SENT_AT, SCHEMA.field(_SENT_AT), _held(chosen.column(_SENT_AT)))
     found = (_specimen(row) for row in chosen.to_pylist())
     return {specimen.error_id: specimen for specimen in found}
+
+
+def _those(batch: pa.RecordBatch, wanted: pa.Array) -> pa.Table:
+    rows = pa.Table.from_batches([batch]).cast(SCHEMA)
+    return rows.filter(pc.is_in(rows.column("error_id"), value_set=wanted))
 
 
 def _held(moments: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.core.datasets import Dataset
+from service.quarantine.reprocess import rehearse
 from service.quarantine.reprocess.rehearse import NOTICES_MAX, Fault, Inside, OriginalsReader, forecast
 from service.quarantine.reprocess.run import already_loaded
 from tests.fakes.time import run_virtual
@@ -33,6 +34,25 @@ def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callabl
         assert [(layer, len(some)) for layer, _, some in here.rehearsed] == [("land", 2), ("refine", 1)]
         here.there = {"one", "elsewhere"}
         assert await already_loaded(planned, here.tools()) == 1
+
+    run_virtual(main())
+
+
+def test_originals_of_one_object_come_in_slices_each_with_its_own(
+    bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearse, "ORIGINALS_AT_A_TIME", 2)
+    monkeypatch.setattr(rehearse, "ROWS_AT_A_TIME", 2)
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(*(message(f"body {number}", f"m{number}") for number in range(5)))
+        tools, items = here.tools(), (await here.planned()).items
+        originals = OriginalsReader(tools.errors, tools.means)
+        found = [(item.error_id, specimen) async for item, specimen in originals.of(items)]
+        assert [error_id for error_id, _ in found] == [item.error_id for item in items]
+        assert all(specimen is not None and specimen.error_id == error_id for error_id, specimen in found)
+        assert {specimen.original.body for _, specimen in found if specimen} == {f"body {n}" for n in range(5)}
 
     run_virtual(main())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -50,6 +51,23 @@ def test_a_round_whose_sender_died_is_taken_up(watch: Callable[[], Watch]) -> No
         here.ledger.add(Awaited("loans", BATCH))
         await here.looks(60)
         assert {row["state"] for row in here.bed.table().values()} == {"resolved"}
+
+    run_virtual(main())
+
+
+def test_what_failed_again_is_open_though_the_clock_of_who_saw_it_is_behind(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        lay_raw(here.bed, "a")
+        await here.bed.fail(records((0, 0), after=180))
+        done = await here.bed.run()
+        await here.bed.fail(replace(records((0, 0), after=90), attempts=2, round_id=done.round_id))
+        assert await here.bed.states_of() == ["reprocessed"], "the younger failure bears the older moment"
+        await aged(here.bed, done.round_id)
+        await here.looks(10)
+        assert await here.bed.states_of() == ["open"]
+        assert not any(here.lost())
+        assert len((await here.bed.planned()).items) == 1
 
     run_virtual(main())
 
