@@ -158,13 +158,16 @@ def _reach(parts: Parts) -> Reach:
     async def store() -> None:
         for zone in parts.zones():
             await means.store.describe(zone.uri("_reach"))
+        if "quarantine" in settings.layers:  # the resolver lists the lake, and has no right to read it
+            async for _ in means.store.pages(parts.zone("refined").uri("_reach")):
+                break
 
     async def warehouse() -> None:
         async with parts.warehouse.transaction():
             return
 
     checks: dict[str, Check] = {"s3": store}
-    if "load" in settings.layers:
+    if not {"load", "quarantine"}.isdisjoint(settings.layers):  # the resolver asks the ledgers
         checks["warehouse"] = warehouse
     return Reach(checks, backoff=backoff(settings, parts.jitter), emit=means.emit)
 

@@ -273,11 +273,14 @@ class States:
 
     async def read(self, fingerprints: Iterable[str]) -> list[State]:
         """These, as they are now, but without their letters; those that are not there are left out."""
-        asked = list(fingerprints)
-        found = await self._means.fan_out.run([self._means.store.read(self.uri(one)) for one in asked])
-        states = [None if each is None else State.from_json(each[0]) for each in found]
-        named = zip(asked, states, strict=True)
-        return [replace(state, letters="") for name, state in named if state is not None and state.fingerprint == name]
+
+        async def one(name: str) -> State | None:
+            found = await self._means.store.read(self.uri(name))
+            state = None if found is None else State.from_json(found[0])
+            return None if state is None or state.fingerprint != name else replace(state, letters="")
+
+        states = await self._means.fan_out.run([one(name) for name in fingerprints])
+        return [state for state in states if state is not None]
 
     def uri(self, fingerprint: str) -> str:
         """Where a fingerprint's object lies."""

@@ -37,8 +37,8 @@ ZONES: dict[LayerName, tuple[str, ...]] = {
     "load": ("refined", "errors"),
     "quarantine": ("raw", "errors"),
 }
-"""The zones that a layer cannot work without. Large letters lie in the errors zone. Beside quarantine the resolver
-lists the refined zone, too; it says so itself where it may not."""
+"""The zones of which a layer reads or writes objects. Large letters lie in the errors zone. Beside quarantine the
+resolver lists the refined zone, too."""
 
 DEAD: dict[Literal["land", "refine", "load"], str] = {
     "land": "records_dead_queue",

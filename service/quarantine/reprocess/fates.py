@@ -28,6 +28,13 @@ SELECT error_id, regexp_extract(raw_file, '([^/]+)[.]parquet$', 1) AS batch, row
 WHERE row_index IS NOT NULL AND state <> 'resolved' AND last_failed_at >= $since
   AND batch IN (SELECT unnest($batches::VARCHAR[]))
 """
+_SINCE = """
+SELECT raw_file, row_index, record_index FROM latest
+WHERE row_index IS NOT NULL AND state IN ('open', 'parked') AND last_failed_at >= $since
+  AND error_id NOT IN (SELECT unnest($error_ids::VARCHAR[]))
+  AND thing IN (SELECT thing FROM latest WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[])))
+"""
+"""The same records, failed for another cause since the round began: a replay has judged them meanwhile."""
 _KNOWN = """
 SELECT error_id, fingerprint, state, round_id, thing, _raw_file, last_failed_at FROM latest
 WHERE error_id IN (SELECT unnest($error_ids::VARCHAR[]))
@@ -79,6 +86,8 @@ def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str],
         facts.left_rows.setdefault((batch, row), set()).add(error_id)
         facts.left_batches.add(batch)
     ids = [error_id for item in items for error_id in item.error_ids]
+    for raw_file, row, index in table.ask(_SINCE, since=since, error_ids=ids):
+        facts.again_places.add((raw_file, (row, index)))
     for error_id, fingerprint, state, sent_in, thing, file, failed_at in table.ask(
         _KNOWN, error_ids=ids, round_id=round_.round_id
     ):

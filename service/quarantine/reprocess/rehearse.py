@@ -217,7 +217,7 @@ def _of_batch(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
         file = pq.ParquetFile(pa.BufferReader(body))
         read = file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=SCHEMA.names, use_threads=False)
         chosen = pa.concat_tables([SCHEMA.empty_table(), *(_those(batch, wanted) for batch in read)])
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):  # the last: it has other columns
         return {}
     chosen = chosen.set_column(_SENT_AT, SCHEMA.field(_SENT_AT), _held(chosen.column(_SENT_AT)))
     found = (_specimen(row) for row in chosen.to_pylist())

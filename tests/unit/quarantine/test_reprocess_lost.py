@@ -72,6 +72,19 @@ def test_what_failed_again_is_open_though_the_clock_of_who_saw_it_is_behind(watc
     run_virtual(main())
 
 
+def test_what_a_replay_has_rejected_for_another_cause_meanwhile_is_not_resolved(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        await sent_records(here.bed, (0, 0))
+        await here.bed.fail(replace(records((0, 0), after=7_300), column="other", code="too_long", round_id=""))
+        here.ledger.add(Awaited("loans", BATCH))
+        await here.looks(30)
+        rows = (await here.bed.now()).values()
+        assert {row["code"]: row["state"] for row in rows} == {"bad_type": "reprocessed", "too_long": "open"}
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("end", ["resolved", "open"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_death_at_any_effect_is_made_good_by_the_next_life(
