@@ -18,6 +18,9 @@ exit 0
 """What CloudFormation answers: a change set where one was asked for."""
 IMAGE = "repository/acequia@sha256:0"
 
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_EC2_METADATA_DISABLED": "true"}
+"""Where the machine's own AWS CLI would lead, should a script ever find it before ours: to nobody."""
+
 Said = subprocess.CompletedProcess[str]
 Calls = list[list[str]]
 
@@ -28,7 +31,7 @@ def run_script(name: str, tmp_path: Path, *arguments: str, answers: str, **envir
     aws.write_text(NOTES + answers)
     aws.chmod(aws.stat().st_mode | stat.S_IXUSR)
     calls.write_text("")
-    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), **environment}
+    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), **NOWHERE, **environment}
     said = subprocess.run([ECS / name, *arguments], env=told, capture_output=True, text=True, check=False)
     return said, [call.split("\0")[:-1] for call in calls.read_text().split("\n\0")[:-1]]
 

@@ -31,11 +31,11 @@ Node = Any
 """What stands in a template, before or after it is resolved."""
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Reads `!Ref x` as `{"Ref": "x"}`, and `!Sub x` as `{"Fn::Sub": "x"}`."""
 
 
-def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> Node:
+def _tagged(loader: Loader, suffix: str, node: yaml.Node) -> Node:
     value: Node
     match node:
         case yaml.ScalarNode():
@@ -50,7 +50,7 @@ def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> Node:
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
-_Loader.add_multi_constructor("!", _tagged)
+Loader.add_multi_constructor("!", _tagged)
 
 
 @cache
@@ -62,7 +62,7 @@ def names() -> tuple[str, ...]:
 @cache
 def template(name: str) -> Mapping[str, Node]:
     """A template as it stands in its file."""
-    read: Mapping[str, Node] = yaml.load((ECS / f"{name}.yaml").read_text(encoding="utf-8"), _Loader)
+    read: Mapping[str, Node] = yaml.load((ECS / f"{name}.yaml").read_text(encoding="utf-8"), Loader)
     return read
 
 
@@ -206,6 +206,14 @@ def stacks(environment: str, **changed: str) -> dict[str, Stack]:
     made = {name: Stack(name, parameters(name, environment, **changed)) for name in names()}
     exports = {export: value for one in made.values() for export, value in one.exports.items()}
     return {name: Stack(name, one.parameters, exports) for name, one in made.items()}
+
+
+def alarms(environment: str, layer: str, **changed: str) -> dict[str, Mapping[str, Node]]:
+    """The properties of every alarm that there is beside a layer's service, by the resource's name."""
+    made = stacks(environment, Layer=layer, **changed)
+    kind = "AWS::CloudWatch::Alarm"
+    having = [name for name in names() if any(one["Type"] == kind for one in template(name)["Resources"].values())]
+    return {key: one for name in having for key, one in made[name].of_type(kind).items()}
 
 
 def statements(policy: Node) -> Iterator[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,11 +14,11 @@ import pytest
 from service.core.events import BatchFinished, DatasetPaused, Event
 from service.telemetry.emf import MAIL_FAILURES, MEMORY, OF_LAYERS, STARTS
 from service.telemetry.logs import LEVELS, Log
-from tests.deploy.templates import stacks
+from tests.deploy.templates import stacks, template
 
 BUG = "unexpected_error"
 PATTERN = re.compile(r'\{ \$\.event = "(?P<event>[a-z_]+)" \}')
-INFO = 20
+LOG_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 SEARCH = re.compile(r"\{(?P<namespace>[^,]+),(?P<dimensions>[^}]+)\}.*MetricName=\"(?P<name>\w+)\"")
 
 
@@ -48,7 +49,8 @@ def test_a_filter_reads_an_event_and_its_fields(name: str) -> None:
         return
     kind = kinds()[found["event"]]
     assert {text.removeprefix("$.") for text in read} <= {field.name for field in fields(kind)}
-    assert LEVELS.get(kind, INFO) >= INFO, "nobody logs it at the level that is set"
+    for level in template("service")["Parameters"]["LogLevel"]["AllowedValues"]:
+        assert LEVELS.get(kind, logging.INFO) >= LOG_LEVELS[level], "nobody logs it at a level that may be set"
 
 
 def test_the_log_names_events_as_the_filters_do() -> None:
@@ -90,8 +92,23 @@ def test_with_prometheus_there_is_no_alarm_that_could_never_ring() -> None:
         "AWS/SNS",
         "acequia-prod",
     }
-    service = stacks("prod", Metrics="prometheus", Layer="refine")["service"].of_type("AWS::ECS::Service")["Service"]
-    assert service["DeploymentConfiguration"]["Alarms"]["AlarmNames"] == ["Stuck.Ref"]
+    for layer, judges in {
+        "refine": ["Stuck.Ref"],
+        "load": ["Stuck.Ref"],
+        "all": ["Stuck.Ref", "LoadStuck.Ref"],
+    }.items():
+        [service] = stacks("prod", Metrics="prometheus", Layer=layer)["service"].of_type("AWS::ECS::Service").values()
+        assert service["DeploymentConfiguration"]["Alarms"]["AlarmNames"] == judges
+
+
+def test_one_tasks_restarts_ring() -> None:
+    """A task that ends at each start is there again after one or two minutes; a deployment is over within the hour."""
+    alarm = stacks("dev")["alarms"].of_type("AWS::CloudWatch::Alarm")["Restarts"]
+    assert alarm["Threshold"] <= alarm["Period"] / 120
+    assert alarm["Period"] * alarm["EvaluationPeriods"] >= 3_600
+    gone = stacks("dev", Layer="all")["service"].of_type("AWS::CloudWatch::Alarm")["Gone"]
+    assert gone["Statistic"] == "Average", "or a second of running in each minute would keep it silent"
+    assert gone["DatapointsToAlarm"] < gone["EvaluationPeriods"]
 
 
 def test_the_dashboard_shows_metrics_that_are_written() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.local.provision import MESSAGE_BYTES_MAX, RECEIVES_MAX, RETENTION_SECONDS
-from tests.deploy.templates import ECS, ENVIRONMENTS, LAYERS, Node, Stack, names, stacks, statements, template
+from tests.deploy.templates import ECS, ENVIRONMENTS, LAYERS, Node, Stack, alarms, names, stacks, statements, template
 
 RETAINED = {"AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"}
 """What a deleted stack leaves behind: data, and what opens it."""
@@ -192,6 +192,29 @@ def test_bodies_as_they_came_are_read_by_the_service_and_whom_it_names(environme
         assert few["Condition"]["StringNotLike"]["aws:PrincipalArn"][-1] == break_glass
 
 
+def _rules(stack: str, bucket: str, **changed: str) -> list[Mapping[str, Node]]:
+    found: list[Mapping[str, Node]] = stacks("prod", **changed)[stack].of_type("AWS::S3::Bucket")[bucket][
+        "LifecycleConfiguration"
+    ]["Rules"]
+    return found
+
+
+def test_what_expires_is_moved_before_and_leaves_no_version_behind() -> None:
+    """AWS: S3, lifecycle. An expiry must be later than a move; in a versioned bucket it only makes an old version."""
+    for where, one in of_type("AWS::S3::Bucket"):
+        rules = one["LifecycleConfiguration"]["Rules"]
+        expiring = [rule for rule in rules if "ExpirationInDays" in rule]
+        for rule in expiring:
+            moves = [move for each in rules if "Prefix" not in each for move in each.get("Transitions", [])]
+            assert all(int(rule["ExpirationInDays"]) > move["TransitionInDays"] for move in moves), where
+        if expiring and "VersioningConfiguration" in one:
+            assert any("NoncurrentVersionExpiration" in rule for rule in rules), where
+    least = template("trail")["Parameters"]["TrailRetentionDays"]["MinValue"]
+    [move] = [rule["Transitions"][0]["TransitionInDays"] for rule in _rules("trail", "Bucket") if "Transitions" in rule]
+    assert least > move
+    assert any(rule.get("ExpiredObjectDeleteMarker") for rule in _rules("trail", "Bucket"))
+
+
 def test_retention_of_zones_follows_the_parameters() -> None:
     days = {
         name: [rule for rule in one["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule]
@@ -204,6 +227,8 @@ def test_retention_of_zones_follows_the_parameters() -> None:
         ("errors/", "15"),
         ("originals/", "15"),
     ]
+    assert not [rule for rule in _rules("storage", "RawBucket", RawRetentionDays="30") if "Transitions" in rule]
+    assert [rule for rule in _rules("storage", "RawBucket", RawRetentionDays="0") if "Transitions" in rule]
     forever = stacks("prod", RawRetentionDays="0")["storage"].of_type("AWS::S3::Bucket")["RawBucket"]
     assert not [rule for rule in forever["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule]
     assert template("storage")["Parameters"]["ErrorsRetentionDays"]["MinValue"] * 86_400 > RETENTION_SECONDS
@@ -261,11 +286,16 @@ def test_the_two_secrets_are_made_once_and_stay_as_they_are() -> None:
         }
 
 
-def test_every_alarm_tells_somebody() -> None:
-    for where, one in of_type("AWS::CloudWatch::Alarm"):
-        assert "AlertsTopic.Ref" in one["AlarmActions"], where
-        assert one["TreatMissingData"] in ("notBreaching", "breaching", "missing"), where
-        assert len(one["AlarmDescription"]) > 20, where
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_alarm_tells_somebody(layer: str) -> None:
+    pager = "arn:aws:sns:eu-central-1:123456789012:pager"
+    for told, heard in (("", ["AlertsTopic.Ref"]), (pager, ["AlertsTopic.Ref", pager])):
+        found = alarms("dev", layer, EscalationTopicArn=told)
+        assert len(found) > len(LAYERS)
+        for one in found.values():
+            assert one["AlarmActions"] == heard, one["AlarmName"]
+            assert one["TreatMissingData"] in ("notBreaching", "breaching", "missing"), one["AlarmName"]
+            assert len(one["AlarmDescription"]) > 20, one["AlarmName"]
 
 
 def test_the_trail_is_encrypted_checked_and_locked() -> None:

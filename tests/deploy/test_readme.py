@@ -4,24 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from service.settings import PROJECT
-from tests.deploy.templates import ECS, ENVIRONMENTS, LAYERS, given, names, stacks, template
+from tests.deploy.templates import ECS, ENVIRONMENTS, LAYERS, alarms, given, names, stacks, template
 
 TEXT = (ECS / "README.md").read_text(encoding="utf-8")
 SCALED = ("land-scaling", "refine-scaling")
-
-
-def alarms() -> set[str]:
-    """What every alarm's name ends with, as the guide writes it."""
-    made = stacks("prod", Layer="land")
-    found = {
-        one["AlarmName"].removeprefix("acequia-prod-").removeprefix("land-")
-        for stack in made.values()
-        for one in stack.of_type("AWS::CloudWatch::Alarm").values()
-    }
-    assert len(found) > len(LAYERS)
-    return found
 
 
 def test_links_lead_somewhere() -> None:
@@ -39,7 +28,12 @@ def test_every_alarm_has_a_first_look() -> None:
     rows = [line for line in TEXT.splitlines() if line.startswith("| `…-")]
     named = {name for row in rows for name in re.findall(r"`…-([a-z-]+)`", row)}
     siblings = {f"{queue}-letters-age" for queue in ("records", "refine", "load")}
-    assert named | siblings == alarms()
+    found = {
+        one["AlarmName"].removeprefix("acequia-prod-").removeprefix(f"{layer}-")
+        for layer in ("all", "quarantine")
+        for one in alarms("prod", layer).values()
+    }
+    assert named | siblings == found
 
 
 def test_metrics_that_it_names_are_there() -> None:
@@ -71,3 +65,29 @@ def test_stacks_that_it_deploys_and_deletes_are_those_of_the_script() -> None:
     [deleted] = re.findall(r"for stack in ([a-z -]+); do", TEXT)
     assert {*deleted.split(), "keys", "storage", "queues"} == deployed | {"all"}
     assert all(one in TEXT for one in (*SCALED, *LAYERS))
+
+
+def test_what_is_copied_out_of_the_first_steps_is_right_for_every_environment() -> None:
+    first, _, _ = TEXT.partition("### 7. Production")
+    commands = [line for line in first.splitlines() if line.startswith("    ")]
+    assert not [line for line in commands if re.search(r"acequia-(dev|prod)|lake-dev|10\.4\d\.", line)]
+
+
+def test_rules_for_prometheus_ring_where_the_alarms_do() -> None:
+    rules = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[0])
+    by_name = {one["alert"]: one for one in rules}
+    embedded, plain = (stacks("prod", Metrics=how)["alarms"].resources.keys() for how in ("emf", "prometheus"))
+    left_out = {name.replace("RefinePaused", "Paused").replace("LoadPaused", "Paused") for name in embedded - plain}
+    assert {name.replace("DatasetPaused", "Paused") for name in by_name} == left_out
+    restarts = stacks("prod")["alarms"].of_type("AWS::CloudWatch::Alarm")["Restarts"]
+    assert by_name["Restarts"]["expr"].endswith(f">= {restarts['Threshold']}")
+    assert "changes(" not in TEXT, "a new task is a new series, which never changes"
+
+
+def test_an_export_that_a_parameter_takes_away_is_imported_by_nobody() -> None:
+    """CloudFormation would refuse the change of `Metrics`."""
+    exported = [
+        {name for stack in stacks("prod", Metrics=how).values() for name in stack.exports}
+        for how in ("emf", "prometheus")
+    ]
+    assert exported[0] == exported[1]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.settings import Settings
 from tests.deploy.metric_math import UnknownError, Value, evaluate
 from tests.deploy.templates import LAYERS, stacks, template
 
@@ -96,32 +97,78 @@ STUCK = [
     (5, None, 1),  # SQS tells of no deletion at all
     (5, 1, 0),
     (0, 0, 0),
-    (None, None, None),
+    (None, None, 0),  # nor of the queue, which was empty for hours
 ]
+WATCHED = {
+    "all": (["records", "refine", "refine-dlq"], ["load"]),
+    "land": (["records"], []),
+    "refine": (["refine"], []),
+    "load": (["load"], []),
+    "quarantine": (["records-dlq", "refine-dlq", "load-dlq"], []),
+}
+"""By layer: the queues of the alarm `Stuck`, and of `LoadStuck`."""
+
+
+def stuck(layer: str) -> list[tuple[Mapping[str, Any], list[str]]]:
+    """The alarms on silence, each with the queues that it shall watch."""
+    alarms = stacks("dev", Layer=layer)["service"].of_type("AWS::CloudWatch::Alarm")
+    found = zip((alarms.get("Stuck"), alarms.get("LoadStuck")), WATCHED[layer], strict=True)
+    assert all(bool(alarm) == bool(queues) for alarm, queues in found)
+    return [
+        (alarms[name], queues) for name, queues in zip(("Stuck", "LoadStuck"), WATCHED[layer], strict=True) if queues
+    ]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(("waiting", "done", "expected"), STUCK)
-def test_stuck(layer: str, waiting: Value, done: Value, expected: Value) -> None:
-    alarm = stacks("prod", Layer=layer)["service"].of_type("AWS::CloudWatch::Alarm")["Stuck"]
-    value = evaluate(expression(alarm["Metrics"]), {"waiting": waiting, "done": done})
-    assert value == expected
-    assert (value is not None and value > alarm["Threshold"]) == (expected == 1)
-    queue = {"all": "records", "quarantine": "refine-dlq", "land": "records"}.get(layer, layer)
-    names = {
-        d["Value"] for one in alarm["Metrics"] if "MetricStat" in one for d in one["MetricStat"]["Metric"]["Dimensions"]
-    }
-    assert names == {f"acequia-prod-{queue}"}
+def test_stuck_is_whoever_has_a_backlog_and_gets_nothing_done(
+    layer: str, waiting: Value, done: Value, expected: Value
+) -> None:
+    for alarm, queues in stuck(layer):
+        told = expression(alarm["Metrics"])
+        ids: dict[str, dict[str, str]] = {queue: {} for queue in queues}
+        for one in alarm["Metrics"]:
+            if "MetricStat" in one:
+                metric = one["MetricStat"]["Metric"]
+                [dimension] = metric["Dimensions"]
+                ids[dimension["Value"].removeprefix("acequia-dev-")][metric["MetricName"]] = one["Id"]
+        at_rest = {name: 0.0 for each in ids.values() for name in each.values()}
+        for each in ids.values():
+            mine = {
+                each["ApproximateNumberOfMessagesVisible"]: waiting,
+                each["NumberOfMessagesDeleted"]: done,
+            }
+            value = evaluate(told, {**at_rest, **mine})
+            assert value == expected
+            assert (value is not None and value > alarm["Threshold"]) == (expected == 1)
 
 
-LETTERS = [(None, None, 0), (3, None, 3), (None, 2, 2), (3, 2, 3), (0, 0, 0)]
+def test_load_may_be_silent_for_longer_than_a_statement_may_take() -> None:
+    statement = Settings.model_fields["warehouse_statement_seconds_max"].default
+    for layer in ("all", "load"):
+        *_, (alarm, queues) = stuck(layer)
+        assert queues == ["load"]
+        assert alarm["EvaluationPeriods"] * 300 > statement
+
+
+LETTERS = [
+    # sent, seen waiting, received → letters
+    (None, None, None, 0),
+    (3, None, None, 3),
+    (None, 2, None, 2),
+    (None, 0, 2, 2),  # SQS moved them, and a long poll took them at once
+    (3, 2, 3, 3),
+    (0, 0, 0, 0),
+]
 
 
 @pytest.mark.parametrize("queue", ["Records", "Refine", "Load"])
-@pytest.mark.parametrize(("sent", "seen", "expected"), LETTERS)
-def test_dead_letters(queue: str, sent: Value, seen: Value, expected: Value) -> None:
+@pytest.mark.parametrize(("sent", "seen", "received", "expected"), LETTERS)
+def test_dead_letters(queue: str, sent: Value, seen: Value, received: Value, expected: Value) -> None:
     alarm = stacks("prod")["queue-alarms"].of_type("AWS::CloudWatch::Alarm")[f"{queue}Letters"]
-    assert evaluate(expression(alarm["Metrics"]), {"sent": sent, "seen": seen}) == expected
+    assert evaluate(expression(alarm["Metrics"]), {"sent": sent, "seen": seen, "received": received}) == expected
+    read = {one["MetricStat"]["Metric"]["MetricName"] for one in alarm["Metrics"] if "MetricStat" in one}
+    assert "NumberOfMessagesReceived" in read
 
 
 IO = [(None, None, None, 0), (5, None, 2, 7), (1, 2, 3, 6)]
@@ -141,8 +188,8 @@ def test_bytes_moved_are_held_against_what_is_usual(
 
 
 def test_every_expression_of_every_alarm_is_one_that_was_tried() -> None:
-    tried = {"Stuck", "Io", "RecordsLetters", "RefineLetters", "LoadLetters"}
-    made = stacks("prod")
+    tried = {"Stuck", "LoadStuck", "Io", "RecordsLetters", "RefineLetters", "LoadLetters"}
+    made = stacks("prod", Layer="all")
     found = {
         name
         for stack in ALARMS

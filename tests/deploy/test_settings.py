@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.settings import CLOSE_SECONDS, PREFIX, STOP_SECONDS_MAX, Settings
-from tests.deploy.templates import ENVIRONMENTS, LAYERS, stacks
+from tests.deploy.templates import ENVIRONMENTS, LAYERS, alarms, stacks
 
 LOGINS: Mapping[str, Mapping[str, str]] = {
     "secret": {"WarehouseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:loader"},
@@ -171,8 +171,32 @@ def test_a_service_is_probed_rolls_back_and_lets_nobody_in(layer: str) -> None:
     deployment = service["DeploymentConfiguration"]
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert (deployment["Alarms"]["Enable"], deployment["Alarms"]["Rollback"]) == (True, True)
-    judges = [one for one in ("refine", "load") if layer in ("all", one)]
-    assert deployment["Alarms"]["AlarmNames"] == ["Stuck.Ref", *(f"{one.title()}Paused.Ref" for one in judges)]
+    judges = {"refine": ["refine-paused"], "load": ["load-paused", "copy-fails"]}
+    named = [f"acequia-prod-{one}" for of, several in judges.items() if layer in ("all", of) for one in several]
+    assert deployment["Alarms"]["AlarmNames"] == [*([] if layer == "load" else ["Stuck.Ref"]), *named]
+    alarms = stacks("prod")["alarms"].of_type("AWS::CloudWatch::Alarm").values()
+    assert {*named} <= {one["AlarmName"] for one in alarms}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_judges_speak_within_a_quarter_of_an_hour(layer: str) -> None:
+    """How long ECS listens after a deployment, it computes from its alarms: slow ones would hold the release up."""
+    found = {key: one for name, one in alarms("prod", layer).items() for key in (f"{name}.Ref", one["AlarmName"])}
+    [service] = stacks("prod", Layer=layer)["service"].of_type("AWS::ECS::Service").values()
+    judges = service["DeploymentConfiguration"]["Alarms"]["AlarmNames"]
+    assert judges
+    assert all(found[name]["EvaluationPeriods"] * found[name].get("Period", 300) <= 900 for name in judges)
+
+
+def test_what_somebody_halted_calls_nobody() -> None:
+    for layer in LAYERS:
+        for told in ("yes", "no"):
+            made = stacks("prod", Layer=layer, Autoscaling="no", Running=told)["service"]
+            found = made.of_type("AWS::CloudWatch::Alarm")
+            silenced = {name for name, one in found.items() if not one.get("ActionsEnabled", True)}
+            assert silenced == (found.keys() & {"Stuck", "LoadStuck", "Gone"} if told == "no" else set()), layer
+    scaled = stacks("prod", Layer="land", Autoscaling="yes", Running="no")["service"]
+    assert all(one.get("ActionsEnabled", True) for one in scaled.of_type("AWS::CloudWatch::Alarm").values())
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -1,10 +1,13 @@
 """The release: nothing is built twice, nobody's key is kept, and prod waits for dev and for somebody's approval."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from service.settings import PROJECT
+from tests.deploy.script import run_script
 
 WORKFLOW = PROJECT / ".github" / "workflows" / "release.yaml"
 SCRIPTS = ("deploy/ecs/deploy", "deploy/ecs/operator", ".ci/run")
@@ -60,3 +63,51 @@ def test_what_it_runs_is_there() -> None:
     for script in SCRIPTS:
         assert script in WORKFLOW.read_text(encoding="utf-8")
         assert (PROJECT / script).stat().st_mode & 0o111, script
+
+
+def test_a_session_lasts_as_long_as_its_job_may() -> None:
+    """Without a word AWS ends it after an hour, in the middle of a deployment."""
+    for name, job in jobs().items():
+        for step in job["steps"]:
+            if "configure-aws-credentials" in step.get("uses", ""):
+                assert job["timeout-minutes"] * 60 <= step["with"].get("role-duration-seconds", 3_600), name
+    assert (
+        str(jobs()["prod"]["steps"][1]["with"]["role-duration-seconds"]) in WORKFLOW.read_text().partition("\nname:")[0]
+    )
+
+
+ECR = """
+case "$2 $*" in
+  batch-get-image*imageManifestMediaType*) echo application/vnd.oci.image.manifest.v1+json ;;
+  batch-get-image*) echo '{"schemaVersion": 2}' ;;
+  put-image*) echo "$ANSWER" >&2; exit "${CODE:-0}" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "ends"),
+    [
+        ("", "0", 0),
+        ("An error occurred (ImageAlreadyExistsException)", "254", 0),
+        ("An error occurred (AccessDeniedException)", "254", 1),
+    ],
+)
+def test_an_image_that_cannot_be_kept_stops_the_release(tmp_path: Path, answer: str, code: str, ends: int) -> None:
+    [keep] = [step["run"] for step in jobs()["prod"]["steps"] if "put-image" in step.get("run", "")]
+    script = tmp_path / "keep"
+    script.write_text(f"#!/usr/bin/env bash\nset -eo pipefail\n{keep}")
+    script.chmod(0o755)
+    given = {"DIGEST": "sha256:0", "GITHUB_SHA": "0123", "ANSWER": answer, "CODE": code}
+    said, calls = run_script(str(script), tmp_path, answers=ECR, **given)
+    assert (said.returncode, answer in said.stdout) == (ends, True)
+    [put] = [call for call in calls if call[1] == "put-image"]
+    told = dict(zip(put[2::2], put[3::2], strict=True))
+    assert told["--image-manifest"] == '{"schemaVersion": 2}'
+    assert told["--image-manifest-media-type"] == "application/vnd.oci.image.manifest.v1+json"
+    assert (told["--image-digest"], told["--image-tag"]) == ("sha256:0", "release-0123")
+
+
+def test_what_is_built_is_one_image_and_no_index() -> None:
+    [push] = [step for step in jobs()["image"]["steps"] if "docker build" in step.get("run", "")]
+    assert push["env"]["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
