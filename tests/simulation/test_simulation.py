@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.campaign import campaign, seldom, summary, untold
 
-SEEDS = range(1, 1_501)
+SEEDS = range(1, 1_651)
 
 
 @pytest.mark.timeout(600)
