@@ -21,10 +21,10 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
 }
 """By point, which faults fit there."""
 
-FAULTS_A_SEED = 20
+FAULTS_A_SEED = 46
 """Of people: a command that was ended is begun again, so each of them may meet several."""
-PEOPLED_EVERY = 20
-"""Such a seed costs as much as ten others."""
+PEOPLED_EVERY = 40
+"""Such a seed costs as much as ten others: they are few, and much goes wrong in each."""
 DELAYS = (0.5, 3.0, 20.0, 100.0)
 OFTEN: Final[dict[str, tuple[int, ...]]] = {
     "ask by hand": (0, 3, 10, 20, 35, 50, 70, 100),
@@ -35,8 +35,14 @@ OFTEN: Final[dict[str, tuple[int, ...]]] = {
 """Where a command comes by so often that its first call says little: which one is meant."""
 
 
+THIN: Final = ("settle by hand", "put errors by hand")
+"""Where commands come by too seldom for each turn to come about."""
+
+
 def _turns() -> list[tuple[str, str]]:
     turns = [(point, kind) for point, kinds in BY_HAND.items() for kind in kinds]
+    turns += [turn for turn in turns if turn[0] in THIN]
+    turns += [turn for turn in turns[:45] if turn[0] == THIN[0]]
     random.Random("people's turns").shuffle(turns)
     return turns
 
