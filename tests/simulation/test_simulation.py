@@ -6,13 +6,17 @@ from collections.abc import Callable
 import pytest
 
 from tests.simulation.campaign import campaign, seldom, summary, untold
+from tests.simulation.people_faults import PEOPLED_EVERY
+from tests.simulation.plan import PEOPLED
 
 SEEDS = range(1, 1_601)
+PEOPLE = range(1_600 + PEOPLED, 2_000, PEOPLED_EVERY)
+"""Beyond them, worlds with people: their commands come by a few places so seldom that those above do not suffice."""
 
 
 @pytest.mark.timeout(600)
 def test_the_promises_hold_whatever_goes_wrong(tell: Callable[[str], None]) -> None:
-    tally = campaign(SEEDS, processes=min(2, os.cpu_count() or 1))
+    tally = campaign([*SEEDS, *PEOPLE], processes=min(2, os.cpu_count() or 1))
     tell(summary(tally))
     assert not tally.failures, "\n".join(tally.failures)
     assert seldom(tally) == []

@@ -1,6 +1,7 @@
 """One seed tried: run, checked, and where it fails, told in a way that somebody can work with."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.fakes.time import StuckError
@@ -34,7 +35,7 @@ class Tally:
         self.failures += other.failures
 
 
-def tried(seeds: range) -> Tally:
+def tried(seeds: Iterable[int]) -> Tally:
     """Try these; after a failure the others are tried all the same."""
     tally = Tally()
     for seed in seeds:
