@@ -4,13 +4,14 @@
 
 Replays three curves for each layer that scales: a bank's day, a burst of fifty times the usual for ten minutes, and two
 hours of stop with everything to catch up. The rules are those of `deploy/ecs/scaling.yaml`, as production has them; for
-comparison the same with a target of half and of twice as much. A task's rate is what `bench/rate.py` measures.
+comparison the same with a target of half and of twice as much. A task's rate is
+assumed, and to be measured where the service runs.
 
 How the rules work is AWS's: target tracking asks for more when the metric is above its target for three minutes in a
 row, for so many tasks that each would have the target again, and takes tasks away when it is a tenth below for fifteen.
 SQS's and Container Insights' figures are a minute old when they are looked at. A task that is asked for works after
-`START_SECONDS`; one that goes gives back what it holds. Delay is from arrival to the task's hands, first in, first out;
-the batch's own age comes on top.
+`START_SECONDS`; what one that goes gives back is not modelled. Delay is from arrival to the task's hands, first in,
+first out; the batch's own age comes on top.
 """
 
 import argparse

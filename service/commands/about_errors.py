@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from service.commands.asking import agreed, progress, stopping
+from service.commands.ending import EXIT_PARTLY
 from service.commands.failures import done_lines, expected_lines, groups_table
 from service.commands.report import console
 from service.core.errors_dataset import ERRORS
@@ -14,7 +15,6 @@ from service.quarantine.reprocess.tools import Tools
 from service.quarantine.states import State
 from service.runtime import EXIT_INTERRUPTED
 
-EXIT_PARTLY = 1
 COMMAND = f"acequia reprocess run --dataset {ERRORS.name}"
 HELD = ("somebody else holds letters of the reprocess queue, or more came", "Run it again in 5 minutes")
 MORE = "the reprocess queue holds more letters than one run looks at: {seen:,} seen"

@@ -16,6 +16,9 @@ from service.runtime import EXIT_INTERRUPTED, EXIT_SETUP
 from service.settings import Settings
 from service.upkeep.tools import Tools
 
+EXIT_PARTLY = 1
+"""It could not do all of it."""
+
 Opening = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 """Opens the clients for the length of a command."""
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.commands.ending import Opening, confirmed, end
+from service.commands.ending import EXIT_PARTLY, Opening, confirmed, end
 from service.commands.report import console, plan_lines, plan_table
 from service.core.clock import SystemClock
 from service.core.errors import SetupError
@@ -18,7 +18,6 @@ from service.upkeep.days import Days
 from service.upkeep.replay import Plan, Replay
 
 RATE = 60.0
-EXIT_PARTLY = 1
 
 
 def replay_command(opening: Opening) -> Callable[..., None]:

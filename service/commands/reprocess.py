@@ -10,7 +10,7 @@ import typer
 
 from service.commands.about_errors import hint, send_own, show_own
 from service.commands.asking import agreed, progress, stopping
-from service.commands.ending import end
+from service.commands.ending import EXIT_PARTLY, end
 from service.commands.failures import done_lines, example_lines, expected_lines, groups_table
 from service.commands.report import console
 from service.core.errors import SetupError
@@ -27,7 +27,6 @@ from service.settings import Settings
 Opening = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 """Opens the clients for the length of a command."""
 
-EXIT_PARTLY = 1
 RATE = 100.0
 DAYS = 14
 LIMIT = 100_000

@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from service.core.datasets import UNDEFINED
 from service.core.dead_letter import PLACES_MAX, DeadLetter
@@ -29,6 +29,7 @@ from service.core.layer import Outcome
 from service.core.model import Batch, Message, Outgoing, Sorted
 from service.core.notice import FILES_MAX, File, FileNotice
 from service.core.ports import Letters, Means, Queue, Stored
+from service.core.slices import slices
 from service.core.tolerance import Tolerance
 from service.core.zones import Place, Zone, raw_place, refined_key
 from service.refine.accept import accepted
@@ -36,7 +37,6 @@ from service.refine.compile import Program
 from service.refine.execute import Judged, Keys, Rejection, judge, judge_rows
 from service.refine.write import Part, parts, read_part
 
-T = TypeVar("T")
 Fate: TypeAlias = RejectedError | float | None
 """Rejected, deferred for so many seconds, or done."""
 
@@ -201,7 +201,7 @@ class Refine:
                 first_failed_at=notice.first_failed_at,
             )
             for rejection in rejections
-            for places in _slices(rejection.places, PLACES_MAX)
+            for places in slices(rejection.places, PLACES_MAX)
         ]
         await self._letters.send(letters)
 
@@ -256,7 +256,7 @@ class Refine:
                 raise RejectedError("too_large", f"the raw file has more than {FILES_MAX} partitions now")
             yield replace(told, replaces=notice.replaces)
             return
-        for some in _slices(files, self._terms.partitions_max):
+        for some in slices(files, self._terms.partitions_max):
             yield replace(told, files=some)
 
 
@@ -270,7 +270,3 @@ def definition_of(definition: str, notice: FileNotice) -> str:
         return definition
     facts = f"{definition} {notice.produced_at.isoformat()}" + (f" {json.dumps(notice.rows)}" if notice.rows else "")
     return hashlib.sha256(facts.encode()).hexdigest()[: len(definition)]
-
-
-def _slices(whole: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    return (whole[start : start + most] for start in range(0, len(whole), most))

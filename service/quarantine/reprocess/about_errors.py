@@ -22,7 +22,9 @@ from datetime import datetime
 from service.core.dead_letter import Letter
 from service.core.errors_dataset import ERRORS
 from service.core.fingerprints import fingerprint
+from service.core.slices import slices
 from service.core.zones import Zone
+from service.quarantine.arrivals import is_about_errors
 from service.quarantine.look import Look
 from service.quarantine.reprocess.claims import Claims
 from service.quarantine.reprocess.parcels import Parcel, Parcels, Refused
@@ -38,14 +40,6 @@ LETTERS_MAX = 10_000
 """Letters that one run sends; another one sends the others."""
 BYTES_MAX = 64 * 1024 * 1024
 """What they may take in memory, all together."""
-
-
-def is_about_errors(zone: Zone, letter: Letter) -> bool:
-    """Whether it tells of error files that were not loaded: also where a loader knew no such dataset."""
-    if letter.layer != "load":
-        return False
-    named = letter.original is not None and zone.uri(f"{ERRORS.name}/") in letter.original.body
-    return named or letter.dataset == ERRORS.name
 
 
 async def known_states(choice: Choice, tools: Tools) -> list[State]:
@@ -94,7 +88,7 @@ class _Gathered:
 
     def take(self, letter: Letter) -> bool:
         """Look at a letter from the queue; says whether it is one of those that are meant here."""
-        if is_about_errors(self.zone, letter):
+        if is_about_errors(self.zone, letter.layer, letter.dataset, letter.original):
             self._take(letter)
             return True
         return False
@@ -183,7 +177,7 @@ class ErrorsRun:
         begun = Round(done.round_id, began_at, min(item.first_failed_at for item in plan.items).date())
         await self._rounds.change(begun.round_id, lambda _: begun)
         sent: list[Item] = []
-        for number, some in enumerate(_slices(plan.items, PORTION_MESSAGES), start=1):
+        for number, some in enumerate(slices(plan.items, PORTION_MESSAGES), start=1):
             parcels = await self._post(some, done, rate=rate, stop=stop, told=told)
             pairs = [pair for parcel in parcels for pair in parcel.items]
             if pairs:
@@ -279,7 +273,3 @@ def _item(name: str, letter: Letter) -> Item:
         first_failed_at=letter.first_failed_at,
         rows=(ErrorRow(letter.error_id, "", letter.last_failed_at),),
     )
-
-
-def _slices(items: Sequence[Item], most: int) -> Iterable[Sequence[Item]]:
-    return (items[start : start + most] for start in range(0, len(items), most))

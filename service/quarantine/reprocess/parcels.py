@@ -3,10 +3,9 @@
 A parcel is one message for the queue on which its items failed. What cannot be sent is told, with the reason.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
 
 from service.core.dead_letter import PLACES_MAX, Place
 from service.core.errors import RejectedError
@@ -15,13 +14,13 @@ from service.core.model import Original, Outgoing
 from service.core.moments import EARLIEST, naive
 from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
 from service.core.send_back import send_back
+from service.core.slices import slices
 from service.core.zones import batch_of
 from service.quarantine.reprocess.rehearse import OriginalsReader
 from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
 from service.quarantine.reprocess.table import Item
 from service.quarantine.reprocess.tools import NoticeOf
 
-T = TypeVar("T")
 GONE = "its original is gone from the errors zone"
 
 
@@ -75,7 +74,7 @@ class Parcels:
             if item.row_index is not None:
                 alike.setdefault(_Alike.of(item), []).append(item)
         for what, same in alike.items():
-            for some in _slices(same, PLACES_MAX):
+            for some in slices(same, PLACES_MAX):
                 yield await self._records(what, some)
         async for item, specimen in self._originals.of(item for item in items if item.row_index is None):
             yield Refused([item], GONE) if specimen is None else self._message(item, specimen.original)
@@ -129,7 +128,3 @@ def _awaited(layer: str, body: str) -> Iterator[Awaited]:
     else:
         moment = naive(notice.produced_at) if notice.rows else None
         yield from (Awaited(notice.dataset, batch_of(file.uri), moment=moment) for file in notice.files)
-
-
-def _slices(whole: Sequence[T], most: int) -> Iterable[Sequence[T]]:
-    return (whole[start : start + most] for start in range(0, len(whole), most))
