@@ -68,6 +68,14 @@ class Terminal:
         while text not in self.said:
             self.said += os.read(self._mine, 4_096).decode()
 
+    def waits(self) -> None:
+        """Until it sleeps, which at a question is the wait for an answer. A signal between the words of a question and
+        that wait is noticed by Python at the next key only; no person is so fast, but a busy machine is.
+        """
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text(encoding="ascii").rpartition(") ")[2][0] != "S":
+            os.sched_yield()
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
@@ -101,6 +109,7 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
 def test_at_a_question_the_first_ends_the_command() -> None:
     with terminal("-c", ASKS.format(which="ask")) as program:
         program.until("[y/N]")
+        program.waits()
         program.interrupt()
         assert program.finish() == EXIT_INTERRUPTED
         assert STOPPED in program.said
