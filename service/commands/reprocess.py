@@ -112,7 +112,7 @@ def _run(opening: Opening, looking: Opening) -> Callable[..., None]:
         code: Code = None,
         since: Since = None,
         until: Until = None,
-        limit: Annotated[int, typer.Option(min=1, max=LIMIT, help="Records, at the most.")] = LIMIT,
+        limit: Annotated[int, typer.Option(min=1, max=LIMIT, help="Records to send or park, at the most.")] = LIMIT,
         parked: Annotated[bool, typer.Option("--parked", help="Also what was tried too often.")] = False,
         rehearse: Annotated[bool, typer.Option("--rehearse", help="Tell what would pass; send nothing.")] = False,
         yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,

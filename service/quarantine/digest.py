@@ -35,6 +35,7 @@ _URGENT: frozenset[News | None] = frozenset({"new", "lost"})
 """For these some of an hour's mails are kept."""
 _LOST = "sent back, and never seen again: neither in a committed file nor as a failure."
 _RESOLVED = "All that was sent back is in a committed file, and none of it failed again."
+_RESOLVED_LANDED = "All that was sent back is in a committed file, or its records failed for causes of their own."
 _FOOT = """What they are: acequia reprocess show FINGERPRINT
 All of them: acequia reprocess list
 To try a command without sending anything, add --rehearse."""
@@ -141,7 +142,8 @@ def _block(kind: News, one: State) -> str:
         case "more":
             counts = f"{_fresh(one):,} more, {one.failed:,} in all since {since}, the last {last}"
         case "resolved":
-            return f"{_lines(where)}\n{_lines(f'{_failures(one.failed)} since {since}. {_RESOLVED}')}"
+            became = _RESOLVED_LANDED if one.layer == "land" else _RESOLVED
+            return f"{_lines(where)}\n{_lines(f'{_failures(one.failed)} since {since}. {became}')}"
     return "\n".join([_lines(where), _lines(_plain(one.sentence, SENTENCE_CHARS_MAX)), _lines(counts), command])
 
 

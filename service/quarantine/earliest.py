@@ -1,4 +1,6 @@
-"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells."""
+"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells, and its
+tries are the most; a letter of a replay knows nothing of what was before.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -7,9 +9,12 @@ from datetime import datetime
 from service.core.dead_letter import Place
 from service.quarantine.arrivals import Failure
 
+_Past = tuple[datetime, int]
+"""The first moment, and how many tries."""
+
 
 def with_earliest(failures: Iterable[Failure]) -> list[Failure]:
-    """The failures, each as its first moment; in the order given where several are the same failure.
+    """The failures, each with its first moment and all its tries; in the order given where several are the same.
 
     A letter about records of which another one tells otherwise becomes several. Work for a thread.
     """
@@ -27,22 +32,36 @@ def _kind(failure: Failure) -> object:
 
 
 def _told(same: Sequence[Failure]) -> Iterable[Failure]:
-    moments = {failure.first_failed_at for failure in same}
-    if len(moments) == 1:
+    past = _together(map(_past, same))
+    if all(_past(failure) == past for failure in same):
         return same
     if same[0].raw_file is None:
-        return [replace(failure, first_failed_at=min(moments)) for failure in same]
+        return [_with(past, failure) for failure in same]
     return _by_place(same)
 
 
 def _by_place(same: Sequence[Failure]) -> Iterator[Failure]:
-    first: dict[Place, datetime] = {}
+    pasts: dict[Place, _Past] = {}
     for failure in same:
         for place in failure.places:
-            first[place] = min(first.get(place, failure.first_failed_at), failure.first_failed_at)
+            pasts[place] = _together([pasts.get(place, _past(failure)), _past(failure)])
     for failure in same:
-        by_moment: dict[datetime, list[Place]] = {}
+        by_past: dict[_Past, list[Place]] = {}
         for place in failure.places:
-            by_moment.setdefault(first[place], []).append(place)
-        for moment, places in by_moment.items():
-            yield replace(failure, first_failed_at=moment, places=places)
+            by_past.setdefault(pasts[place], []).append(place)
+        for past, places in by_past.items():
+            yield replace(_with(past, failure), places=places)
+
+
+def _past(failure: Failure) -> _Past:
+    return failure.first_failed_at, failure.attempts
+
+
+def _together(pasts: Iterable[_Past]) -> _Past:
+    moments, attempts = zip(*pasts, strict=True)
+    return min(moments), max(attempts)
+
+
+def _with(past: _Past, failure: Failure) -> Failure:
+    first_failed_at, attempts = past
+    return replace(failure, first_failed_at=first_failed_at, attempts=attempts)

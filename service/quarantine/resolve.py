@@ -21,10 +21,10 @@ of these workers may look at once: what one has done the others find done, or do
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from service.core.clock import Deadline
 from service.core.errors import RejectedError, SetupError, TransientError
@@ -67,10 +67,19 @@ ROWS_AT_A_TIME = 10_000
 UNHEARD_SECONDS = 3_600.0
 """A round of which nothing is committed by then may have failed as a whole."""
 
-Committed = Callable[[Sequence[Awaited], datetime], Awaitable[set[Awaited]]]
-"""Which of these are in the warehouse, all of each, by the ledgers and the lake. The moment is when the round began: of
-a whole batch a file must have been loaded since then.
-"""
+
+class Committed(Protocol):
+    """What the ledgers and the lake say."""
+
+    async def __call__(self, asked: Sequence[Awaited], since: datetime, /) -> set[Awaited]:
+        """Which of these are in the warehouse, all of each. The moment is when the round began: of a whole batch a file
+        must have been loaded since then.
+        """
+        ...
+
+    async def lying(self, asked: Collection[Awaited], /) -> set[Awaited]:
+        """Of which of these landed batches any refined file lies in the lake, loaded or not."""
+        ...
 
 
 @dataclass(slots=True)
@@ -174,7 +183,12 @@ class Resolve:
         table = await read_table(self._errors, self._means, round_.since)
         batches = {one.batch_id for _, some in items for one in some}
         facts = await self._means.threads.run(facts_of, round_, [item for item, _ in items], batches, table)
-        fates = [fate_of(item, facts, waits, ripe.__contains__, expired=expired) for item, waits in items]
+        landed = {one for item, waits in items if item.layer == "land" for one in waits}
+        lying = await self._committed.lying(landed) if expired and landed else landed
+        fates = [
+            fate_of(item, facts, waits, ripe.__contains__, lying=lying.__contains__, expired=expired)
+            for item, waits in items
+        ]
         counts = Counter[Fate](fates)
         by_fate: dict[Fate, list[SentItem]] = {"passed": [], "failed": [], "waiting": []}
         for (item, _), fate in zip(items, fates, strict=True):

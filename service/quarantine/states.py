@@ -72,7 +72,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A fingerprint. `untold_since` is set while something about it has not been mailed.
+    """A fingerprint; the sentence is the latest failure's. `untold_since` is set while something was not mailed.
 
     `mailed` is the count that the last mail told, `mailed_resolved` whether that mail said so; None before the first.
     `lost` are failures that were sent back in `lost_in` and never came, as far as no mail has told of them.
@@ -128,6 +128,7 @@ class State:
         some = failed.letters and not known
         return replace(
             self,
+            sentence=self.sentence if failed.last < self.last_failed_at else failed.sentence[:SENTENCE_CHARS_MAX],
             first_failed_at=min(self.first_failed_at, failed.first),
             last_failed_at=max(self.last_failed_at, failed.last),
             failed=self.failed + (sum(count for _, count in fresh) if some else failed.count),
@@ -312,7 +313,7 @@ def _last_letters(known: str, more: Sequence[tuple[str, int]]) -> str:
 def _together(same: Sequence[Failed], now: datetime) -> Failed:
     """Letters may come from anybody, so their moments are held within what can be."""
     return replace(
-        same[0],
+        max(same, key=attrgetter("last")),
         count=sum(one.count for one in same),
         first=min(max(EARLIEST, min(one.first for one in same)), now),
         last=min(max(EARLIEST, *(one.last for one in same)), now),

@@ -17,6 +17,7 @@ from service.core.errors_dataset import ERRORS
 from service.core.zones import batch_of, refined_place
 from service.load.statements import Statements, listed, literal
 from service.load.tables import ledger
+from service.quarantine.reprocess.fates import SKEW
 from service.quarantine.reprocess.rounds import Awaited
 from service.wiring.parts import Parts
 
@@ -41,10 +42,12 @@ Lake = Mapping[str, Collection[str]]
 
 
 class Books:
-    """The ledger's rows about some landed batches; `since` is when the round began that asks."""
+    """The ledger's rows about some landed batches; `since` is when the round began that asks, by its own clock: what is
+    older by no more than clocks differ may have been loaded after that.
+    """
 
     def __init__(self, rows: Iterable[Booked], since: datetime) -> None:
-        self._since = since
+        self._since = since - SKEW
         self._rows: dict[str, list[Booked]] = {}
         for row in rows:
             self._rows.setdefault(row.batch_id, []).append(row)
@@ -103,6 +106,15 @@ class Committed:
             books = Books(await self._booked(dataset, sorted({one.batch_id for one in mine})), since)
             lake = await self._lake(dataset, {one.batch_id for one in mine if books.begun(one)}, books)
             found |= {one for one in mine if books.there(one, lake)}
+        return found
+
+    async def lying(self, asked: Collection[Awaited]) -> set[Awaited]:
+        """Of which of these landed batches any refined file lies in the lake, loaded or not."""
+        found: set[Awaited] = set()
+        for dataset in sorted({one.dataset for one in asked}):
+            mine = [one for one in asked if one.dataset == dataset]
+            there = await self._listed(dataset, {one.batch_id for one in mine})
+            found |= {one for one in mine if one.batch_id in there}
         return found
 
     async def _booked(self, dataset: str, batches: Sequence[str]) -> list[Booked]:

@@ -46,7 +46,8 @@ CREATE EXTERNAL TABLE ERRORS_SCHEMA.errors_all (
 STORED AS PARQUET
 LOCATION 's3://ERRORS_ZONE/errors/';
 
--- One row a rejected record and cause, in its latest version: what acequia.errors in the warehouse holds.
+-- One row a rejected record and cause, in its latest version: what acequia.errors in the warehouse holds. A replay knows
+-- nothing of a record's past, so its first failure and its attempts are those of all versions; there, of the latest.
 CREATE OR REPLACE VIEW ERRORS_VIEWS.errors AS
 SELECT
   error_id,
@@ -60,9 +61,9 @@ SELECT
   row_index,
   record_index,
   message_id,
-  first_failed_at,
+  first_of_all AS first_failed_at,
   last_failed_at,
-  attempts,
+  most_attempts AS attempts,
   size_bytes,
   preview,
   original_uri,
@@ -75,6 +76,8 @@ SELECT
 FROM (
   SELECT
     *,
+    MIN(first_failed_at) OVER (PARTITION BY error_id) AS first_of_all,
+    MAX(attempts) OVER (PARTITION BY error_id) AS most_attempts,
     ROW_NUMBER() OVER (PARTITION BY error_id ORDER BY updated_at DESC, "_received_at", "_raw_file") AS nth
   FROM ERRORS_SCHEMA.errors_all
 ) AS versions

@@ -27,11 +27,12 @@ from service.core.zones import Zone
 from service.quarantine.arrivals import is_about_errors
 from service.quarantine.look import Look
 from service.quarantine.reprocess.claims import Claims
+from service.quarantine.reprocess.pace import Pace
 from service.quarantine.reprocess.parcels import Parcel, Parcels, Refused
 from service.quarantine.reprocess.plan import Plan, Told
 from service.quarantine.reprocess.rehearse import OriginalsReader, Specimen, forecast
 from service.quarantine.reprocess.rounds import Portion, Round, Rounds, round_id_of
-from service.quarantine.reprocess.run import CHUNK, PORTION_MESSAGES, WAIT_SECONDS_MAX, Done
+from service.quarantine.reprocess.run import PORTION_MESSAGES, Done
 from service.quarantine.reprocess.table import Choice, ErrorRow, Group, Item
 from service.quarantine.reprocess.tools import Tools
 from service.quarantine.states import Standing, State
@@ -177,8 +178,9 @@ class ErrorsRun:
         begun = Round(done.round_id, began_at, min(item.first_failed_at for item in plan.items).date())
         await self._rounds.change(begun.round_id, lambda _: begun)
         sent: list[Item] = []
+        pace = Pace(self._claims, self._clock, rate=rate, stop=stop)
         for number, some in enumerate(slices(plan.items, PORTION_MESSAGES), start=1):
-            parcels = await self._post(some, done, rate=rate, stop=stop, told=told)
+            parcels = await self._post(some, done, pace, told)
             pairs = [pair for parcel in parcels for pair in parcel.items]
             if pairs:
                 await self._rounds.put(done.round_id, Portion(number, [one for _, one in pairs], []))
@@ -192,41 +194,34 @@ class ErrorsRun:
         """All letters that are still held."""
         await self._claims.give_back()
 
-    async def _post(
-        self, items: Sequence[Item], done: Done, *, rate: float, stop: Callable[[], bool], told: Told
-    ) -> list[Parcel]:
-        """Send these by tens, at that rate, until it is to stop."""
+    async def _post(self, items: Sequence[Item], done: Done, pace: Pace, told: Told) -> list[Parcel]:
+        """Send these, until it is to stop; gives what went."""
         parcels, chunk = Parcels(done.round_id, self._originals, self._tools.notice_of), list[Parcel]()
         posted: list[Parcel] = []
 
         async def post() -> None:
-            if chunk:
+            if not await pace.turn():
+                done.stopped |= bool(chunk)
+            elif chunk:
                 await self._tools.queues["load"].send([parcel.outgoing for parcel in chunk])
                 posted.extend(chunk)
                 told(len(chunk))
-                await self._wait(len(chunk) / rate, stop)
+                pace.sent(len(chunk))
             chunk.clear()
 
         async for made in parcels.of(items):
-            if stop():
+            if pace.stop():
                 done.stopped = True
-                return posted
+                break
             if isinstance(made, Refused):
                 done.refused[made.why] += len(made.items)
                 told(len(made.items))
                 continue
             chunk.append(made)
-            if len(chunk) >= min(CHUNK, max(1, int(rate))):
+            if len(chunk) >= pace.chunk:
                 await post()
         await post()
         return posted
-
-    async def _wait(self, seconds: float, stop: Callable[[], bool]) -> None:
-        until = self._clock.monotonic() + seconds
-        while not stop() and (left := until - self._clock.monotonic()) > 0:
-            await self._clock.sleep(min(left, WAIT_SECONDS_MAX))
-            await self._claims.keep()
-        await self._claims.keep()
 
     async def _settle(self, plan: Plan, sent: Sequence[Item], done: Done) -> None:
         """Have the fingerprints stand as what was sent, or parked, and delete the letters of what was sent."""

@@ -18,6 +18,7 @@ Fate = Literal["passed", "failed", "waiting"]
 SKEW = timedelta(minutes=5)
 """By so much clocks may differ."""
 Committed = Callable[[Awaited], bool]
+"""Whether something that is waited for is there."""
 
 _AGAIN = """
 SELECT error_id, layer, raw_file, row_index, record_index, message_id FROM error_rows
@@ -96,19 +97,28 @@ def facts_of(round_: Round, items: Sequence[SentItem], batches: Collection[str],
 
 
 def fate_of(
-    item: SentItem, facts: Facts, awaited: Sequence[Awaited], committed: Committed, *, expired: bool = False
+    item: SentItem,
+    facts: Facts,
+    awaited: Sequence[Awaited],
+    committed: Committed,
+    *,
+    lying: Committed,
+    expired: bool,
 ) -> Fate:
     """What became of one item; `awaited` is what it waits for, by its own word or by land's marks.
 
     A message that came while records of it failed waits for them, but not beyond the end of an `expired` round: they
-    stand in rows of their own. Where nothing of it came either, it counts as lost: that hides no loss, and sending it
-    once more does no harm.
+    stand in rows of their own. Where nothing of it is committed either, that is so only of a message of the records
+    queue, of whose raw files nothing is `lying` in the lake: refine has rejected all of it. Else it counts as lost.
     """
     if _failed(item, facts):
         return "failed"
     found = [committed(one) for one in awaited]
     there = any(found) if item.layer == "land" else all(found) and bool(found)
-    return "passed" if there and (expired or not _left(item, facts, awaited)) else "waiting"
+    if not _left(item, facts, awaited):
+        return "passed" if there else "waiting"
+    told = there or (item.layer == "land" and not any(map(lying, awaited)))
+    return "passed" if expired and told else "waiting"
 
 
 def waits_for(item: SentItem, landed: Mapping[str, Sequence[Awaited]]) -> Sequence[Awaited]:

@@ -22,11 +22,10 @@ from service.quarantine.reprocess.table import (
     Group,
     Item,
     read_table,
+    with_past,
 )
 from service.quarantine.reprocess.tools import Tools
 
-PARKED_MAX = 100_000
-"""Records that one run parks; another one parks the others."""
 _SETTLED = "SELECT error_id, last_failed_at FROM latest WHERE state IN ('reprocessed', 'resolved')"
 
 Told = Callable[[int], None]
@@ -35,8 +34,9 @@ Told = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do: send `items`, park `exhausted`; `settled` are errors of which nothing is left to do, with
-    the moments of their last failures, and `unreadable` are error files that nobody can read.
+    """What a run would do: send `items`, park `exhausted`, together no more than the choice's limit; `settled` are
+    errors of which nothing is left to do, with the moments of their last failures, and `unreadable` are error files
+    that nobody can read.
     """
 
     items: Sequence[Item]
@@ -58,7 +58,8 @@ async def errors_of(choice: Choice, zone: Zone, means: Means) -> ErrorTable:
         raise SetupError(f"--layer {choice.layer!r} is none; there are {', '.join(sorted(LAYERS))}")
     if choice.code is not None and choice.code not in CODES:
         raise SetupError(f"--code {choice.code!r} is none; there are {', '.join(sorted(CODES))}")
-    return await read_table(zone, means, choice.since.date(), days_before=DAYS_BEFORE)
+    table = await read_table(zone, means, choice.since.date(), days_before=DAYS_BEFORE)
+    return await with_past(table, choice, zone, means)
 
 
 async def group_of(fingerprint: str, table: ErrorTable, choice: Choice, means: Means) -> Group:
@@ -82,8 +83,9 @@ async def plan(choice: Choice, tools: Tools, begun: Callable[[int], Told]) -> Pl
     tried_max = ATTEMPTS_CEILING if choice.parked else tools.attempts_max - 1
     items = await threads.run(table.items, choice, tried_max=tried_max)
     exhausted: list[Item] = []
-    if not choice.parked:
-        exhausted = await threads.run(table.items, replace(choice, limit=PARKED_MAX), tried_min=tools.attempts_max)
+    if not choice.parked and len(items) < choice.limit:
+        left = replace(choice, limit=choice.limit - len(items))
+        exhausted = await threads.run(table.items, left, tried_min=tools.attempts_max)
     originals = OriginalsReader(tools.errors, tools.means)
     expected = await forecast(items, originals, tools.rehearse, begun(len(items)))
     return Plan(items, exhausted, expected, await threads.run(_settled, table), table.unreadable)

@@ -5,7 +5,7 @@ The errors zone is read, one file of originals at a time; and where a notice fai
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -28,10 +28,12 @@ from service.quarantine.reprocess.table import Item
 SPECIMENS_MAX = 10_000
 """So many are judged at a time, of one layer and dataset."""
 SPECIMEN_BYTES_MAX = 32 * 1024 * 1024
-ORIGINALS_AT_A_TIME = 2_000
-"""Of one object: so many are in memory as Python holds them, and for each so many the object is decoded once."""
-ROWS_AT_A_TIME = 500
-"""Rows that are decoded at once."""
+"""What waits for judgement, of all layers and datasets together."""
+ROWS_AT_A_TIME = 32
+"""Rows that are decoded at once: each may be as long as a message."""
+PIECE_BYTES = 4 * 1024 * 1024
+"""Of one object's originals so much, and what was decoded with it, is in memory at a time."""
+PIECE_ORIGINALS = 2_000
 NOTICES_MAX = 8
 """Of notices so many, because each may be a whole file to try."""
 _SENT_AT = SCHEMA.get_field_index("sent_at")
@@ -142,16 +144,21 @@ class OriginalsReader:
         self._means = means
 
     async def of(self, items: Iterable[Item]) -> AsyncIterator[tuple[Item, Specimen | None]]:
-        """Each with its original; None where that is gone. Beside each other should be what lies in one object."""
+        """Each with its original; None where that is gone. Beside each other should be what lies in one object: it is
+        read and decoded once, a few at a time, and they come as they lie there.
+        """
         for uri, same in groupby(items, key=lambda item: item.original_uri):
-            some, body = [*same], await self._body(uri)
-            pick = _single if uri is not None and uri.endswith(".json") else _of_batch
-            for start in range(0, len(some), ORIGINALS_AT_A_TIME):
-                part = some[start : start + ORIGINALS_AT_A_TIME]
-                found = {} if body is None else await self._means.threads.run(pick, body, part)
-                for item in part:
-                    specimen = found.get(item.error_id)
-                    yield item, None if specimen is None else replace(specimen, opened=_opened(item))
+            left = {item.error_id: item for item in same}
+            body = await self._body(uri)
+            if body is not None:
+                pick = _single if uri is not None and uri.endswith(".json") else _of_batch
+                pieces = pick(body, frozenset(left))
+                while left and (piece := await self._means.threads.run(next, pieces, None)) is not None:
+                    for specimen in piece:
+                        if (item := left.pop(specimen.error_id, None)) is not None:
+                            yield item, replace(specimen, opened=_opened(item))
+            for item in left.values():
+                yield item, None
 
     async def _body(self, uri: str | None) -> bytes | None:
         if uri is None or not self._zone.holds(uri) or not uri.startswith(self._zone.uri(ORIGINALS)):
@@ -160,22 +167,25 @@ class OriginalsReader:
         return None if read is None else read[0]
 
 
+_Kind = tuple[str, str, bool]
+"""What is judged together: of one layer and dataset, and whether it is notices."""
+
+
 async def forecast(
     items: Sequence[Item], originals: OriginalsReader, rehearse: Rehearse, progress: Callable[[int], None]
 ) -> Forecast:
     """Judge all of them; `progress` is told how many more are judged."""
     found = Forecast()
-    pile: list[tuple[Item, Specimen]] = []
-    kind, size = ("", "", False), 0
+    piles: dict[_Kind, list[tuple[Item, Specimen]]] = {}
+    size = 0
 
-    async def judge() -> None:
+    async def judge(*kinds: _Kind) -> None:
         nonlocal size
-        if pile:
-            judged = await rehearse(*kind[:2], [specimen for _, specimen in pile])
-            found.add(kind[1], [item for item, _ in pile], judged)
+        for kind in kinds:
+            pile, (layer, dataset, _) = piles.pop(kind), kind
+            size -= sum(len(specimen.original.body) for _, specimen in pile)
+            found.add(dataset, [item for item, _ in pile], await rehearse(layer, dataset, [one for _, one in pile]))
             progress(len(pile))
-        pile.clear()
-        size = 0
 
     async for item, specimen in originals.of(items):
         if specimen is None:
@@ -183,13 +193,15 @@ async def forecast(
             progress(1)
             continue
         notice = item.layer != "land" and item.row_index is None
-        most = NOTICES_MAX if notice else SPECIMENS_MAX
-        if (item.layer, item.dataset, notice) != kind or len(pile) >= most or size >= SPECIMEN_BYTES_MAX:
-            await judge()
-            kind = item.layer, item.dataset, notice
+        kind = item.layer, item.dataset, notice
+        pile = piles.setdefault(kind, [])
         pile.append((item, specimen))
         size += len(specimen.original.body)
-    await judge()
+        if len(pile) >= (NOTICES_MAX if notice else SPECIMENS_MAX):
+            await judge(kind)
+        elif size >= SPECIMEN_BYTES_MAX:
+            await judge(*piles)
+    await judge(*piles)
     return found
 
 
@@ -201,32 +213,37 @@ def _opened(item: Item) -> bool:
     return index != WHOLE_MESSAGE
 
 
-def _single(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
+def _single(body: bytes, wanted: Iterable[str]) -> Iterator[list[Specimen]]:
     """An original that lies alone, because it was too large for its letter."""
     try:
         original = read_original(body)
     except (ValueError, TypeError, KeyError):
-        return {}
-    return {item.error_id: Specimen(item.error_id, original) for item in items}
+        return
+    yield [Specimen(error_id, original) for error_id in wanted]
 
 
-def _of_batch(body: bytes, items: Sequence[Item]) -> dict[str, Specimen]:
-    """Those of a batch of dead letters. Work for a thread."""
-    wanted = pa.array([item.error_id for item in items], pa.string())
+def _of_batch(body: bytes, wanted: Container[str]) -> Iterator[list[Specimen]]:
+    """Those of a batch of dead letters, piece by piece. Each step is work for a thread."""
+    piece, size = list[Specimen](), 0
     try:
         file = pq.ParquetFile(pa.BufferReader(body))
-        read = file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=SCHEMA.names, use_threads=False)
-        chosen = pa.concat_tables([SCHEMA.empty_table(), *(_those(batch, wanted) for batch in read)])
+        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=SCHEMA.names, use_threads=False):
+            for specimen in _those(batch, wanted):
+                piece.append(specimen)
+                size += len(specimen.original.body)
+            if size >= PIECE_BYTES or len(piece) >= PIECE_ORIGINALS:
+                yield piece
+                piece, size = [], 0
     except (pa.ArrowException, OSError, ValueError):  # the last: it has other columns
-        return {}
-    chosen = chosen.set_column(_SENT_AT, SCHEMA.field(_SENT_AT), _held(chosen.column(_SENT_AT)))
-    found = (_specimen(row) for row in chosen.to_pylist())
-    return {specimen.error_id: specimen for specimen in found}
+        pass
+    yield piece
 
 
-def _those(batch: pa.RecordBatch, wanted: pa.Array) -> pa.Table:
+def _those(batch: pa.RecordBatch, wanted: Container[str]) -> Iterator[Specimen]:
     rows = pa.Table.from_batches([batch]).cast(SCHEMA)
-    return rows.filter(pc.is_in(rows.column("error_id"), value_set=wanted))
+    rows = rows.filter(pa.array([one in wanted for one in rows.column("error_id").to_pylist()], pa.bool_()))
+    rows = rows.set_column(_SENT_AT, SCHEMA.field(_SENT_AT), _held(rows.column(_SENT_AT)))
+    return map(_specimen, rows.to_pylist())
 
 
 def _held(moments: pa.ChunkedArray) -> pa.ChunkedArray:

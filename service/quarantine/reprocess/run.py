@@ -26,6 +26,7 @@ from typing import Literal
 from service.core.errors import SetupError, TransientError
 from service.core.model import Outgoing
 from service.quarantine.reprocess.claims import Claims
+from service.quarantine.reprocess.pace import Pace
 from service.quarantine.reprocess.parcels import Parcel, Parcels, Refused
 from service.quarantine.reprocess.plan import Plan, Told
 from service.quarantine.reprocess.rehearse import OriginalsReader
@@ -35,15 +36,11 @@ from service.quarantine.reprocess.standing import mark_standings
 from service.quarantine.reprocess.table import Item
 from service.quarantine.reprocess.tools import RECORD_IDS_MAX, Tools
 
-CHUNK = 10
-"""Messages in one call, as SQS takes them; stopping and the rate are looked at between two calls."""
 CHUNK_BYTES_MAX = 4 * 1024 * 1024
 PORTION_MESSAGES = 1_000
 PORTION_ITEMS = 20_000
 PORTION_SECONDS = 60.0
 """A portion is written down when it has so much: after a kill -9 at most that is sent twice."""
-WAIT_SECONDS_MAX = 15.0
-"""At a slow rate, between two looks at the claims and at whether to stop."""
 
 
 @dataclass(slots=True)
@@ -93,16 +90,14 @@ class Run:
     def __init__(self, tools: Tools, *, rate: float, stop: Callable[[], bool], told: Told) -> None:
         self._tools = tools
         self._clock = tools.means.clock
-        self._rate = rate
-        self._stop = stop
         self._told = told
         self._began_at = self._clock.now()
         self._done = Done(round_id_of(self._began_at, tools.token()))
         self._rounds = Rounds(tools.errors, tools.means)
         self._restater = Restater(tools.errors, tools.queues["load"], tools.means)
         self._claims = Claims(tools.reprocess_queue, self._clock)
+        self._pace = Pace(self._claims, self._clock, rate=rate, stop=stop)
         self._settled: dict[str, datetime] = {}
-        self._due = 0.0
 
     async def run(self, plan: Plan) -> Done:
         """Send what was planned."""
@@ -114,7 +109,7 @@ class Run:
         try:
             await self._park(plan.exhausted)
             if plan.items:
-                await self._claims.gather({row.error_id for item in plan.items for row in item.rows}, self._stop)
+                await self._claims.gather({row.error_id for item in plan.items for row in item.rows}, self._pace.stop)
                 self._done.letters += await self._claims.settle(self._settled)
                 await self._send(plan.items)
             await self._rounds.change(begun.round_id, lambda known: replace(known or begun, stage="sent"))
@@ -139,7 +134,6 @@ class Run:
         parcels = Parcels(
             self._done.round_id, OriginalsReader(self._tools.errors, self._tools.means), self._tools.notice_of
         )
-        self._due = self._clock.monotonic()
         try:
             async for made in parcels.of(items):
                 if isinstance(made, Refused):
@@ -152,7 +146,7 @@ class Run:
                 if portion.full(self._clock.monotonic()):
                     await self._write_down(portion)
                     portion = _Open(portion.number + 1, self._clock.monotonic())
-                if self._stop():
+                if self._pace.stop():
                     self._done.stopped = True
                     break
             await self._post(chunk, portion)
@@ -163,14 +157,12 @@ class Run:
         await self._write_down(portion)
 
     def _ready(self, chunk: Sequence[Parcel]) -> bool:
-        most = min(CHUNK, max(1, int(self._rate)))
         size, items = sum(one.outgoing.size_bytes for one in chunk), sum(len(one.items) for one in chunk)
-        return len(chunk) >= most or size >= CHUNK_BYTES_MAX or items >= PORTION_ITEMS
+        return len(chunk) >= self._pace.chunk or size >= CHUNK_BYTES_MAX or items >= PORTION_ITEMS
 
     async def _post(self, chunk: list[Parcel], portion: _Open) -> None:
         """Send these as soon as the rate allows, unless it is to stop."""
-        await self._wait()
-        if self._stop():
+        if not await self._pace.turn():
             self._done.stopped |= bool(chunk)
         else:
             by_layer: dict[str, list[Parcel]] = {}
@@ -180,14 +172,8 @@ class Run:
                 await self._tools.queues[layer].send([parcel.outgoing for parcel in some])
                 portion.parcels += [replace(parcel, outgoing=Outgoing("")) for parcel in some]  # bodies can go
                 self._told(sum(len(parcel.items) for parcel in some))
-            self._due = max(self._due, self._clock.monotonic()) + len(chunk) / self._rate
+            self._pace.sent(len(chunk))
         chunk.clear()
-
-    async def _wait(self) -> None:
-        while not self._stop() and (left := self._due - self._clock.monotonic()) > 0:
-            await self._clock.sleep(min(left, WAIT_SECONDS_MAX))
-            await self._claims.keep()
-        await self._claims.keep()
 
     async def _write_down(self, portion: _Open) -> None:
         if not portion.parcels:

@@ -3,21 +3,27 @@
 All rows of these days are in memory at once, without their previews: texts that many rows share are kept once, so a row
 takes some 150 bytes. Files lie by the day of the first failure; what failed first before these days, and again since,
 is found by when its file was written.
+
+A replay judges records anew, and knows nothing of their past: its version of a row tells of one try, and begins with
+the replay. So the most tries and the earliest moment of all versions count, and of records that landed before these
+days the versions of days before are looked for, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.core.errors import RejectedError
 from service.core.errors_dataset import ERRORS
 from service.core.moments import naive, utc
 from service.core.ports import Means
+from service.core.slices import slices
 from service.core.zones import Zone, refined_place
 from service.quarantine.rows import SCHEMA
 
@@ -86,6 +92,13 @@ WHERE fingerprint = coalesce($fingerprint, fingerprint) AND layer = coalesce($la
 QUALIFY row_number() OVER (PARTITION BY thing ORDER BY last_failed_at DESC, error_id) = 1
 ORDER BY layer, original_uri, _raw_file, raw_file, row_index, record_index, error_id
 LIMIT $limit
+"""
+_LANDED_BEFORE = """
+SELECT raw_file, any_value(day) FROM (
+  SELECT CAST(raw_file AS VARCHAR) AS raw_file,
+    TRY_CAST(regexp_extract(raw_file, '/dt=([0-9]{4}-[0-9]{2}-[0-9]{2})/hr=[0-9]{2}/[^/]+$', 1) AS DATE) AS day
+  FROM latest WHERE row_index IS NOT NULL AND last_failed_at BETWEEN $since AND $until
+) WHERE day < $day GROUP BY raw_file
 """
 _EXAMPLES = """
 SELECT error_id, state, attempts, _raw_file, raw_file, row_index, record_index, message_id, original_uri, field,
@@ -227,13 +240,38 @@ async def read_table(zone: Zone, means: Means, since: date, *, days_before: int 
     """Every error row of that day and later; of so many days before it, what was written since. Files that are removed
     meanwhile are left out.
     """
+    written_since = f"{since - SKEW:%Y%m%d}"
+    end = max(since, means.clock.now().date() + timedelta(days=2))
+    files = await _files(zone, means, since - timedelta(days=days_before), end)
+    uris = [uri for day, batch_id, uri in files if day >= since or batch_id >= written_since]
+    return await _table(uris, means)
+
+
+async def with_past(table: ErrorTable, choice: Choice, zone: Zone, means: Means) -> ErrorTable:
+    """The same, where needed with what was known before of the records chosen that had landed before; `table` was read
+    for that choice, and is used no more then.
+    """
+    since = choice.since.date()
+    bounds = {"since": naive(choice.since), "until": naive(choice.until), "day": since}
+    landed = dict(await means.threads.run(table.ask, _LANDED_BEFORE, **bounds))
+    if not landed:
+        return table
+    oldest = max(min(landed.values()), means.clock.now().date() - timedelta(days=DAYS_MAX))
+    written_since = f"{since - SKEW:%Y%m%d}"
+    files = await _files(zone, means, oldest, since - timedelta(days=1))
+    older = await _table([uri for _, batch_id, uri in files if batch_id < written_since], means, raw_files=landed)
+    unreadable = [*table.unreadable, *older.unreadable]
+    return await means.threads.run(lambda: ErrorTable(pa.concat_tables([table.rows, older.rows]), unreadable))
+
+
+async def _table(uris: Sequence[str], means: Means, *, raw_files: Collection[str] | None = None) -> ErrorTable:
+    """What these files hold; where told, only rows about these raw files."""
     pieces, unreadable = [_SCHEMA.empty_table()], []
-    uris = await _files(zone, means, since, days_before)
-    for start in range(0, len(uris), FILES_AT_A_TIME):
-        some = uris[start : start + FILES_AT_A_TIME]
+    wanted = None if raw_files is None else pa.array([*raw_files], pa.string())
+    for some in slices(uris, FILES_AT_A_TIME):
         found = await means.fan_out.run(means.store.read(uri) for uri in some)
         for uri, read in zip(some, found, strict=True):
-            rows = None if read is None else await means.threads.run(_read, read[0])
+            rows = None if read is None else await means.threads.run(_read, read[0], wanted)
             if rows is not None:
                 pieces.append(rows)
             elif read is not None:
@@ -241,22 +279,19 @@ async def read_table(zone: Zone, means: Means, since: date, *, days_before: int 
     return await means.threads.run(lambda: ErrorTable(pa.concat_tables(pieces), unreadable))
 
 
-async def _files(zone: Zone, means: Means, since: date, days_before: int) -> list[str]:
-    days = max(0, (means.clock.now().date() + timedelta(days=2) - since).days)
-    written_since = f"{since - SKEW:%Y%m%d}"
+async def _files(zone: Zone, means: Means, first: date, last: date) -> list[tuple[date, str, str]]:
+    """Error files of these days: the day, the batch id, which begins with when it was written, and the address."""
 
-    async def of_day(day: date) -> list[str]:
+    async def of_day(day: date) -> list[tuple[date, str, str]]:
         prefix = zone.uri(f"{ERRORS.name}/dt={day}/")
         uris = [listed.uri async for page in means.store.pages(prefix) for listed in page]
-        return [
-            uri for uri in uris if (batch_id := _batch_id(zone, uri)) and (day >= since or batch_id >= written_since)
-        ]
+        return [(day, batch_id, uri) for uri in uris if (batch_id := _batch_id(zone, uri))]
 
-    found: list[str] = []
-    for first in range(-days_before, days + 1, DAYS_AT_A_TIME):
-        numbers = range(first, min(first + DAYS_AT_A_TIME, days + 1))
-        for uris in await means.fan_out.run(of_day(since + timedelta(days=number)) for number in numbers):
-            found.extend(uris)
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    found: list[tuple[date, str, str]] = []
+    for some in slices(days, DAYS_AT_A_TIME):
+        for files in await means.fan_out.run(of_day(day) for day in some):
+            found.extend(files)
     return found
 
 
@@ -269,10 +304,13 @@ def _batch_id(zone: Zone, uri: str) -> str:
     return place.batch_id if place.dataset == ERRORS.name else ""
 
 
-def _read(body: bytes) -> pa.Table | None:
+def _read(body: bytes, raw_files: pa.Array | None) -> pa.Table | None:
     try:
         rows = pq.read_table(pa.BufferReader(body), columns=COLUMNS, read_dictionary=WORDS)
-        return rows.select(COLUMNS).cast(_SCHEMA)
+        rows = rows.select(COLUMNS).cast(_SCHEMA)
+        if raw_files is None:
+            return rows
+        return rows.filter(pc.is_in(rows.column("raw_file").cast(pa.string()), value_set=raw_files))
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
 

@@ -85,6 +85,7 @@ def error(error_id: str, state: str, minute: int, **more: object) -> dict[str, o
         "updated_at": moment,
         "first_failed_at": datetime(2026, 3, 20),  # noqa: DTZ001
         "last_failed_at": moment,
+        "attempts": 1,
         "_received_at": moment,
         "_raw_file": f"{error_id}.{minute}",
         **more,
@@ -98,6 +99,7 @@ ROWS = [
     error("a2", "resolved", 2, _raw_file="late"),
     error("a2", "parked", 2, _received_at=datetime(2026, 3, 20), _raw_file="z"),  # noqa: DTZ001
     error("b1", "resolved", 1),
+    error("b1", "open", 0, attempts=3, first_failed_at=datetime(2026, 3, 1)),  # noqa: DTZ001
 ]
 
 
@@ -125,6 +127,13 @@ def test_the_views_show_each_error_once_in_its_latest_version(engine: str) -> No
     assert [(row["error_id"], row["state"]) for row in found["errors"]] == [
         ("a1", "reprocessed"), ("a2", "parked"), ("b1", "resolved")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_replay_has_judged_anew_keeps_its_past_in_the_views(engine: str) -> None:
+    found = {row["error_id"]: row for row in answered(engine)["errors"]}
+    assert [found[name]["attempts"] for name in ("a1", "a2", "b1")] == [1, 1, 3]
+    assert found["b1"]["first_failed_at"] == datetime(2026, 3, 1)  # noqa: DTZ001 (as files have it)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

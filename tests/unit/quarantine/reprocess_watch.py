@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -29,17 +29,18 @@ SETTLE = 120.0
 
 @dataclass
 class Watch:
-    """A resolver, and what the ledgers say."""
+    """A resolver, and what the ledgers and the lake say: it asks this object."""
 
     bed: Bed
     ledger: set[Awaited] = field(default_factory=set)
     told: list[RoundLooked | ResolveFailed] = field(default_factory=list)
     asked: list[datetime] = field(default_factory=list)
     hangs: bool = False
+    lake: set[Awaited] = field(default_factory=set)
 
     def worker(self) -> Resolve:
         return Resolve(
-            self._committed,
+            self,
             zones=(RAW, ERRORS_ZONE),
             load_queue=self.bed.load_queue,
             settle_seconds=SETTLE,
@@ -68,7 +69,11 @@ class Watch:
         states = [json.loads(body) for uri, body in self.bed.store.objects.items() if "fingerprints/" in uri]
         return [state["lost"] for state in states]
 
-    async def _committed(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
+    async def lying(self, asked: Collection[Awaited]) -> set[Awaited]:
+        """Which of these the lake has files of."""
+        return self.lake & {*asked}
+
+    async def __call__(self, asked: Sequence[Awaited], since: datetime) -> set[Awaited]:
         self.bed.journal.before("warehouse ledger")
         self.asked.append(since)
         if self.hangs:

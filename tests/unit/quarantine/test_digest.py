@@ -129,13 +129,18 @@ def test_a_mailbox_survives_its_object() -> None:
 def test_what_a_mail_says() -> None:
     back = mailed(new(AGES[2], count=5), 0)
     back = back.told(Told(AGES[2], 5, resolved=True), after(1)).counted(failed(AGES[2], 1, after(60)), "b1", after(60))
-    gone = replace(new("5555666677778888", count=1), state="resolved", dataset="", layer="land", field=None)
+    gone = replace(new("5555666677778888", count=1), state="resolved", dataset="", field=None)
     mail = written([gone, more(mailed_at=0, at=1_200, count=9_600), new(count=12_400), back])
     assert mail.subject == (
         "Acequia: new: 2 kinds of failure (12,401), 9,600 more: bad_type in loan_events, resolved: bad_ty..."
     )
     assert mail.kinds == {"new": 2, "more": 1, "resolved": 1}
     assert mail.text == EXPECTED
+
+
+def test_of_messages_that_landed_a_mail_promises_no_more_than_is_known() -> None:
+    text = written([replace(new(count=1), state="resolved", layer="land")]).text
+    assert "is in a committed file, or its records failed for causes of their own." in " ".join(text.split())
 
 
 def test_a_failure_about_error_files_names_the_command_that_finds_it() -> None:
@@ -191,7 +196,7 @@ acequia reprocess run --fingerprint aaaabbbbccccdddd
 
 RESOLVED
 
-bad_type in no dataset (land)
+bad_type in no dataset (refine)
 1 failure since 2026-11-23 12:00 UTC. All that was sent back is in
 a committed file, and none of it failed again.
 

@@ -244,8 +244,8 @@ def test_a_fingerprint_lasts_from_its_first_failure_to_its_last(bench: Make) -> 
     assert told == (moments[1].isoformat(), moments[2].isoformat(), 3)
 
 
-def test_of_the_same_failure_in_one_batch_the_earliest_moment_stays(bench: Make) -> None:
-    """The letter was sent twice after a crash; and another one is about some of these records."""
+def test_of_the_same_failure_in_one_batch_the_earliest_moment_and_the_most_tries_stay(bench: Make) -> None:
+    """The letter was sent twice after a crash; and others are about some of these records, one of them tried before."""
     day = timedelta(days=1)
 
     async def main() -> Bench:
@@ -254,6 +254,7 @@ def test_of_the_same_failure_in_one_batch_the_earliest_moment_stays(bench: Make)
         await made.take(
             about_records((0, 0), (1, 0), message_id="d0", failed_at=NOON),
             about_records((1, 0), (2, 0), message_id="d1", failed_at=NOON - day),
+            about_records((2, 0), (4, 0), message_id="d3", failed_at=NOON - day, attempts=3),
             about_records((3, 0), message_id="d2", failed_at=NOON - day, code="bad_time"),
             dead("x", "m7"),
             Message("m9", "x", {MARK_ATTRIBUTE: mark.attribute()}, NOON, NOON, 1, "r"),
@@ -268,14 +269,15 @@ def test_of_the_same_failure_in_one_batch_the_earliest_moment_stays(bench: Make)
     assert found == {
         ("bad_type", 0): (0, 1),
         ("bad_type", 1): (1, 1),
-        ("bad_type", 2): (1, 1),
+        ("bad_type", 2): (1, 3),
+        ("bad_type", 4): (1, 3),
         ("bad_time", 3): (1, 1),
-        ("redriven", None): (2, 1),
+        ("redriven", None): (2, 2),
     }
-    assert len(made.rows()) == 5
+    assert len(made.rows()) == 6
     [twice] = [row for row in made.rows() if row["row_index"] == 1]
     assert twice["last_failed_at"] == NOON.replace(tzinfo=None), "all else is the latest letter's"
-    assert made.counted() == {"bad_type": 3, "bad_time": 1, "redriven": 1}
+    assert made.counted() == {"bad_type": 4, "bad_time": 1, "redriven": 1}
 
 
 def test_of_the_same_failure_under_two_definitions_in_one_batch_the_later_one_counts(bench: Make) -> None:

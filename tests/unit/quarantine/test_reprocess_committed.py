@@ -10,6 +10,7 @@ import pytest
 
 from service.core.ports import Means, Statement
 from service.load.statements import Statements
+from service.quarantine.reprocess.fates import SKEW
 from service.quarantine.reprocess.rounds import Awaited
 from service.settings import PROJECT
 from service.wiring.committed import BATCHES_AT_A_TIME, Booked, Books, Committed
@@ -119,8 +120,8 @@ def test_the_lake_is_looked_at_only_for_what_has_begun_to_be_loaded(
     assert Books(rows, ASKED.replace(tzinfo=UTC)).begun(one) == begun
 
 
-def test_of_a_batch_that_is_told_no_closer_something_must_have_been_loaded_since() -> None:
-    since = (ASKED + timedelta(hours=1)).replace(tzinfo=UTC)
+def test_of_a_batch_that_is_told_no_closer_something_must_have_been_loaded_since_as_far_as_clocks_can_tell() -> None:
+    since = (ASKED + timedelta(hours=1)).replace(tzinfo=UTC) + SKEW
     assert there(ANY, [row()], [ONE], since)
     assert not there(ANY, [row()], [ONE], since + TICK)
 
@@ -188,6 +189,18 @@ def test_the_lake_is_read_again_only_when_something_new_is_loaded() -> None:
         here.rows.append(row(TWO))
         assert await committed([RECORDS, later, ANY], since) == {RECORDS, later, ANY}, "what is not ours does not count"
         assert len(here.lists) == 2
+
+    run_virtual(main())
+
+
+def test_whether_anything_of_a_batch_lies_in_the_lake_is_asked_of_the_lake_alone() -> None:
+    async def main() -> None:
+        here = Ledger()
+        other = "20260101T000000000Z-fedcba9876543210"
+        here.store.objects = dict.fromkeys([ONE, f"{uri().replace(BATCH, other)}.tmp"], b"")
+        elsewhere = replace(ANY, dataset="e")
+        assert await here.committed().lying([ANY, replace(ANY, batch_id=other), elsewhere]) == {ANY}
+        assert (len(here.statements), len(here.lists)) == (0, 2)
 
     run_virtual(main())
 

@@ -1,15 +1,21 @@
 """What would become of the chosen: what is asked, and how the answers are counted."""
 
+import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.core.datasets import Dataset
+from service.quarantine.originals import SCHEMA
 from service.quarantine.reprocess import rehearse
 from service.quarantine.reprocess.rehearse import NOTICES_MAX, Fault, Inside, OriginalsReader, forecast
 from service.quarantine.reprocess.run import already_loaded
-from tests.fakes.time import run_virtual
+from tests.fakes.time import InlineThreads, run_virtual
 from tests.unit.quarantine.bench import RAW_FILE
 from tests.unit.quarantine.reprocess_bed import Bed, lay_raw, message, records
 
@@ -18,6 +24,25 @@ from tests.unit.quarantine.reprocess_bed import Bed, lay_raw, message, records
 def bed(loans: Dataset) -> Callable[..., Bed]:
     """Call it inside a running loop."""
     return lambda **changed: Bed({"loans": loans}, **changed)
+
+
+class Counting(InlineThreads):
+    """Says how often it was given something to do."""
+
+    runs = 0
+
+    async def run(self, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        self.runs += 1
+        return await super().run(work, *given, **named)
+
+
+def object_of(bodies: Mapping[str, bytes]) -> bytes:
+    """Originals of a batch, by error id, as they lie in the errors zone."""
+    nothing = dict.fromkeys(SCHEMA.names)
+    rows = [{**nothing, "error_id": error_id, "body": body} for error_id, body in bodies.items()]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callable[..., Bed]) -> None:
@@ -38,23 +63,66 @@ def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callabl
     run_virtual(main())
 
 
-def test_originals_of_one_object_come_in_slices_each_with_its_own(
+def test_originals_of_one_object_come_piece_by_piece_each_with_its_own(
     bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearse, "ORIGINALS_AT_A_TIME", 2)
     monkeypatch.setattr(rehearse, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(rehearse, "PIECE_ORIGINALS", 2)
 
     async def main() -> None:
         here = bed()
         await here.fail(*(message(f"body {number}", f"m{number}") for number in range(5)))
         tools, items = here.tools(), (await here.planned()).items
+        gone = replace(items[0], error_id="gone")
         originals = OriginalsReader(tools.errors, tools.means)
-        found = [(item.error_id, specimen) async for item, specimen in originals.of(items)]
-        assert [error_id for error_id, _ in found] == [item.error_id for item in items]
-        assert all(specimen is not None and specimen.error_id == error_id for error_id, specimen in found)
-        assert {specimen.original.body for _, specimen in found if specimen} == {f"body {n}" for n in range(5)}
+        found = [(item.error_id, one) async for item, one in originals.of([*reversed(items), gone])]
+        assert {error_id for error_id, _ in found} == {item.error_id for item in items} | {"gone"}
+        assert len(found) == 6
+        assert found[-1] == ("gone", None)
+        assert all(one is not None and one.error_id == error_id for error_id, one in found[:-1])
+        assert {one.original.body for _, one in found if one} == {f"body {n}" for n in range(5)}
 
     run_virtual(main())
+
+
+def test_of_a_large_object_a_few_originals_are_in_memory_and_it_is_decoded_once(bed: Callable[..., Bed]) -> None:
+    """32 MB of bodies."""
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(message("one", "m1"))
+        [item] = (await here.planned()).items
+        assert item.original_uri is not None
+        items = [replace(item, error_id=f"{number:032x}") for number in range(320)]
+        here.store.objects[item.original_uri] = object_of({one.error_id: b"x" * 100_000 for one in items})
+        threads = Counting()
+        means = replace(here.means, threads=threads)
+        tracemalloc.start()
+        async for _, specimen in OriginalsReader(here.tools().errors, means).of(items):
+            assert specimen is not None
+            del specimen
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 20_000_000
+        assert threads.runs <= 6, "pieces of two decodings, in one pass"
+
+    run_virtual(main())
+
+
+def test_what_lies_mixed_in_one_object_is_judged_by_dataset_and_within_the_bytes(
+    bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> list[int]:
+        here = bed()
+        await here.fail(*(message(f"body {n}", f"m{n}", dataset="ab"[n % 2], code="bad_json") for n in range(20)))
+        assert (await here.planned()).forecast.passing == 20
+        return sorted(len(some) for _, _, some in here.rehearsed)
+
+    assert run_virtual(main()) == [10, 10]
+    monkeypatch.setattr(rehearse, "SPECIMEN_BYTES_MAX", 30)
+    judged = run_virtual(main())
+    assert max(judged) <= 5, "of seven bytes each, over both datasets"
+    assert (sum(judged), len(judged) <= 8) == (20, True), "and no oftener than that"
 
 
 def test_what_nobody_can_tell_beforehand_neither_passes_nor_fails(bed: Callable[..., Bed]) -> None:

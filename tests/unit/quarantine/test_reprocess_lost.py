@@ -12,9 +12,12 @@ from service.core.clock import Deadline
 from service.core.datasets import Dataset
 from service.core.events import RoundLooked
 from service.core.model import Outgoing
+from service.core.notice import File, FileNotice
 from service.quarantine.reprocess.rounds import Awaited
 from tests.fakes.journal import Crash, Journal
+from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock, run_virtual
+from tests.unit.quarantine.bench import RAW_FILE
 from tests.unit.quarantine.reprocess_bed import Bed, CrashAt, lay_raw, message, records
 from tests.unit.quarantine.reprocess_watch import BATCH, LATER, LATER_FILE, Watch, aged, landed, sent_records
 
@@ -200,6 +203,80 @@ def test_a_message_that_came_is_not_sent_again_because_of_its_records(watch: Cal
         await aged(here.bed, round_id)
         await here.looks(60)
         assert await here.bed.states_of() == ["open", "resolved"]
+
+    run_virtual(main())
+
+
+async def rejected_record(here: Watch) -> str:
+    """A message was sent back and landed, and refine has rejected a record of it; nothing of it is loaded."""
+    await here.bed.fail(message("one", "m0"))
+    round_id = (await here.bed.run()).round_id
+    landed(here.bed)
+    lay_raw(here.bed, "one", uri=LATER_FILE)
+    await here.bed.fail(records((0, 0), uri=LATER_FILE, after=7_300))
+    return round_id
+
+
+def test_a_message_of_which_every_record_failed_is_not_lost(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        round_id = await rejected_record(here)
+        await here.looks(90)
+        assert await here.bed.states_of() == ["open", "reprocessed"], "its records may yet be sent back"
+        await aged(here.bed, round_id)
+        await here.looks(60)
+        assert {row["code"]: row["state"] for row in (await here.bed.now()).values()} == {
+            "unknown_dataset": "resolved",
+            "bad_type": "open",
+        }
+        assert here.lost() == [0, 0]
+        assert [item.code for item in (await here.bed.planned()).items] == ["bad_type"]
+
+    run_virtual(main())
+
+
+def test_a_message_of_which_a_part_failed_and_the_rest_never_came_is_lost(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        round_id = await rejected_record(here)
+        here.lake.add(LATER)
+        await aged(here.bed, round_id)
+        await here.looks(60)
+        assert await here.bed.states_of() == ["open", "open"]
+        assert sorted(here.lost()) == [0, 1]
+
+    run_virtual(main())
+
+
+def test_a_message_that_nobody_has_heard_of_since_is_lost_though_nothing_of_it_lies_in_the_lake(
+    watch: Callable[[], Watch],
+) -> None:
+    async def main() -> None:
+        here = watch()
+        await here.bed.fail(message("one", "m0"))
+        round_id = (await here.bed.run()).round_id
+        landed(here.bed)
+        await aged(here.bed, round_id)
+        await here.looks(60)
+        assert await here.bed.states_of() == ["open"]
+        assert here.lost() == [1]
+
+    run_virtual(main())
+
+
+def test_a_whole_file_of_which_a_record_failed_and_nothing_came_is_lost(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        told = {"layer": "refine", "code": "bad_file", "dataset": "loans"}
+        notice = FileNotice("loans", "raw", [File(RAW_FILE, "e", 1, 1)], [], BATCH, "", EPOCH)
+        await here.bed.fail(message(notice.to_json(), "m1", after=7_200, **told))
+        lay_raw(here.bed, "a", "b")
+        round_id = (await here.bed.run()).round_id
+        await here.bed.fail(records((0, 0), after=7_300))
+        await aged(here.bed, round_id)
+        await here.looks(60)
+        assert await here.bed.states_of() == ["open", "open"]
+        assert sorted(here.lost()) == [0, 1]
 
     run_virtual(main())
 

@@ -235,6 +235,20 @@ def test_claims_are_kept_for_as_long_as_sending_takes(bed: Callable[..., Bed]) -
     run_virtual(main())
 
 
+def test_a_limit_bounds_what_is_sent_and_parked_together(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        lay_raw(here, *"abcde")
+        await here.fail(records((0, 0), (1, 0)), records((2, 0), (3, 0), (4, 0), attempts=3))
+        for limit, went in ((1, (1, 0)), (3, (1, 2)), (3, (0, 1))):
+            done = await here.run(limit=limit)
+            assert (done.sent, done.parked) == went
+            await LoopClock().sleep(1)
+        assert await here.states_of() == [*["parked"] * 3, *["reprocessed"] * 2]
+
+    run_virtual(main())
+
+
 def test_what_was_tried_too_often_is_parked_and_needs_to_be_asked_for(bed: Callable[..., Bed]) -> None:
     async def main() -> None:
         here = bed()

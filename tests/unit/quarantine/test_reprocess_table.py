@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ def test_failures_are_counted_by_cause_and_by_where_they_stand(bed: Callable[...
         lay_raw(here, "a", "b", "c", "d")
         await here.fail(records((0, 0), (1, 0), (2, 0)), message("one", "m1", after=60))
         await here.fail(records((3, 0), after=120, attempts=3))
+        await here.run(since=FAILED + timedelta(minutes=1), code="bad_type")
         await here.run(limit=2, code="bad_type")
         groups = (await here.error_table()).groups(choice())
         assert [(one.code, one.records, one.open, one.reprocessed, one.resolved, one.parked) for one in groups] == [
@@ -121,6 +123,58 @@ def test_what_failed_first_long_ago_and_again_lately_is_found(bed: Callable[...,
         assert (await errors_of(later, ERRORS_ZONE, here.means)).rows.num_rows == 0, "by when it was written"
         old = choice(since=FAILED - timedelta(days=31))
         assert len((await errors_of(old, ERRORS_ZONE, here.means)).items(old)) == 2
+
+    run_virtual(main())
+
+
+LONG_AGO = -20 * 86_400.0
+"""Seconds before the others failed; files of that day that were not written since are not read."""
+
+
+def written_long_ago(here: Bed) -> None:
+    """All error files that lie there."""
+    for uri in [uri for uri in here.store.objects if uri.startswith(ERRORS_ZONE.uri("errors/"))]:
+        folder, _, name = uri.rpartition("/")
+        here.store.objects[f"{folder}/20251211{name[8:]}"] = here.store.objects.pop(uri)
+
+
+def test_what_a_replay_has_judged_anew_keeps_its_past_whatever_is_asked_for(bed: Callable[..., Bed]) -> None:
+    """A replay's letter knows of one try; the files of before hold nothing that is chosen."""
+
+    async def main() -> None:
+        here, lately = bed(), choice(since=FAILED - timedelta(hours=1))
+        lay_raw(here, "a", "b")
+        await here.fail(records((0, 0), (1, 0), after=LONG_AGO, attempts=2))
+        await here.fail(records((0, 0), after=LONG_AGO + 60, attempts=3, code="bad_time"))
+        written_long_ago(here)
+        await here.fail(records((0, 0), definition="0b"), message("one", "m1"))
+        table = await errors_of(lately, ERRORS_ZONE, here.means)
+        began = FAILED + timedelta(seconds=LONG_AGO)
+        [item] = table.items(replace(lately, layer="refine"))
+        assert (item.tried, item.first_failed_at, len(item.rows)) == (3, began, 2)
+        assert [one.attempts for one in table.examples(item.fingerprint, 1)] == [2]
+        groups = {one.code: (one.records, one.first_failed_at) for one in table.groups(lately)}
+        assert groups == {"bad_type": (1, began), "unknown_dataset": (1, FAILED)}
+        planned = await here.planned(since=lately.since)
+        assert (len(planned.items), len(planned.exhausted)) == (1, 1)
+
+    run_virtual(main())
+
+
+def test_days_of_before_are_read_for_records_that_had_landed_then_and_for_no_others(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here, lately = bed(), choice(since=FAILED - timedelta(hours=1))
+        fresh = RAW_FILE.replace("dt=2024-03-04", "dt=2025-12-31")
+        lay_raw(here, "a", uri=fresh)
+        lay_raw(here, "a")
+        await here.fail(records((0, 0), (1, 0), after=LONG_AGO), records((2, 0), uri=fresh, after=LONG_AGO))
+        written_long_ago(here)
+        await here.fail(records((3, 0), uri=fresh), records((4, 0), after=LONG_AGO), message("one", "m1"))
+        assert (await errors_of(lately, ERRORS_ZONE, here.means)).rows.num_rows == 3
+        await here.fail(records((0, 0)))
+        found = await errors_of(lately, ERRORS_ZONE, here.means)
+        told = found.rows.column("row_index").to_pylist()
+        assert sorted(told, key=str) == [0, 0, 1, 3, 4, None], "of that raw file and of no other, each file once"
 
     run_virtual(main())
 

@@ -183,11 +183,27 @@ def test_who_reads_states_holds_no_letters() -> None:
     run(main)
 
 
+def test_the_sentence_is_that_of_the_latest_failure_however_they_come() -> None:
+    async def main(kept: Kept) -> None:
+        await LoopClock().sleep(60)
+        wider = replace(failed(last=20), sentence="longer than 32 bytes")
+        await kept.states.count([failed(last=10)], "b0")
+        await kept.states.count([wider, failed(last=15)], "b1")
+        await kept.states.count([failed(last=5)], "b2")
+        assert (await kept.one()).sentence == "longer than 32 bytes"
+        await kept.states.count([replace(failed(last=30), sentence="y" * 5_000)], "b3")
+        assert (await kept.one()).sentence == "y" * SENTENCE_CHARS_MAX
+
+    run(main)
+
+
 def test_what_is_kept_is_bounded() -> None:
     async def main(kept: Kept) -> None:
-        await kept.states.count([replace(failed(), sentence="x" * 5_000)], "b0")
+        long = replace(failed(), sentence="x" * 5_000)
+        await kept.states.count([long], "b0")
+        assert len((await kept.one()).sentence) == SENTENCE_CHARS_MAX
         for number in range(BATCHES_MAX + 3):
-            await kept.states.count([failed()], f"b{number}")
+            await kept.states.count([long], f"b{number}")
         state = await kept.one()
         assert len(state.batches) == BATCHES_MAX
         assert state.batches[-1] == f"b{BATCHES_MAX + 2}"
