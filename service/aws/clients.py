@@ -2,11 +2,13 @@
 
 Long polls have a client, and so a connection pool, of their own: ten polls on a shared pool of ten would make a delete
 wait for the polls to end. Retries inside the SDK are set, not inherited: its default changed with botocore 1.44.
-Endpoints and credentials come from the standard places (`AWS_ENDPOINT_URL_*`, the task's role).
+Endpoints and credentials come from the standard places (`AWS_ENDPOINT_URL_*`, the task's role). So does the region, and
+from `AWS_REGION`, which AWS's other SDKs read and botocore does not (its `configprovider`).
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +44,15 @@ class Clients:
 @asynccontextmanager
 async def open_clients(*, pollers: int, poll_seconds: int, connections_max: int) -> AsyncIterator[Clients]:
     """Open everything; all of it is closed at the end of the block."""
-    session = get_session()
+    open_one = _opening()
     async with AsyncExitStack() as stack:
         polling = _config(pollers + 1, poll_seconds + POLL_MARGIN_SECONDS)
         calls = _config(connections_max, READ_SECONDS_MAX)
         with aws_faults("aws", "open the clients"), _endpoints():
             clients = Clients(
-                polling=await stack.enter_async_context(session.create_client("sqs", config=polling)),
-                sqs=await stack.enter_async_context(session.create_client("sqs", config=calls)),
-                s3=await stack.enter_async_context(session.create_client("s3", config=calls)),
+                polling=await stack.enter_async_context(open_one("sqs", polling)),
+                sqs=await stack.enter_async_context(open_one("sqs", calls)),
+                s3=await stack.enter_async_context(open_one("s3", calls)),
             )
         yield clients
 
@@ -61,8 +63,15 @@ async def open_client(service: str) -> AsyncIterator[AwsClient]:
     async with AsyncExitStack() as stack:
         with aws_faults("aws", f"open the client of {service}"), _endpoints():
             config = _config(1, SMALL_READ_SECONDS_MAX)
-            client = await stack.enter_async_context(get_session().create_client(service, config=config))
+            client = await stack.enter_async_context(_opening()(service, config))
         yield client
+
+
+def _opening() -> Callable[[str, AioConfig], AbstractAsyncContextManager[AwsClient]]:
+    """Opens clients of one session, in the region of the environment or, without one, of the AWS configuration."""
+    session = get_session()
+    region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or None
+    return lambda service, config: session.create_client(service, region_name=region, config=config)
 
 
 @contextmanager
