@@ -16,6 +16,8 @@ from service.upkeep.repair import Repair
 from service.upkeep.tools import IN_FLIGHT
 
 EXIT_DIFFERS = 1
+IN_FLIGHT_MINUTES_MAX = 60 * 24 * 400
+"""More than records live."""
 DONE = {
     "announce": "raw files announced to refine again",
     "load": "refined files announced to load again",
@@ -33,7 +35,7 @@ def reconcile_command(opening: Opening) -> Callable[..., None]:
         last: Annotated[str, typer.Option("--to", help="The last day of arrival.")],
         repair: Annotated[bool, typer.Option("--repair", help="Announce again what nobody was told of.")] = False,
         in_flight_minutes: Annotated[
-            float, typer.Option(min=1, help="What is younger may be on its way.")
+            float, typer.Option(min=1, max=IN_FLIGHT_MINUTES_MAX, help="What is younger may be on its way.")
         ] = IN_FLIGHT.total_seconds() / 60,
     ) -> None:
         """Count records in raw files, refined files, errors, ledger and table, and explain every difference."""

@@ -64,8 +64,8 @@ async def _run(chosen: Replay, plan: Plan, rate: float) -> int:
             if step.fate == "refused":
                 progress.console.print(f"{step.uri}: {step.why}")
     typer.echo(
-        f"{fates['sent']:,} sent, {fates['settled']:,} replayed already, {fates['young']:,} on their way, "
-        f"{fates['refused']:,} refused. The layers do the rest: acequia reconcile tells when all of it is loaded."
+        f"{fates['sent']:,} sent, {fates['settled']:,} replayed already, {fates['refused']:,} refused. "
+        "The layers do the rest: acequia reconcile tells when all of it is loaded."
     )
     return EXIT_PARTLY if fates["refused"] else 0
 

@@ -69,8 +69,8 @@ def plan_table(plan: Plan) -> Sheet:
     rows = []
     for day in plan.days:
         size = f"{day.content_length_bytes / MEBIBYTE:,.1f}"
-        rows.append([f"{day.day}", f"{day.files:,}", size, f"{day.rows:,}", f"{day.settled:,}", f"{day.young:,}"])
-    return Sheet(("day", "raw files", "MiB", "rows now", "replayed already", "on their way"), rows)
+        rows.append([f"{day.day}", f"{day.files:,}", size, f"{day.rows:,}", f"{day.settled:,}"])
+    return Sheet(("day", "raw files", "MiB", "rows now", "replayed already"), rows)
 
 
 def plan_lines(plan: Plan, *, files_minute_max: float) -> str:

@@ -188,9 +188,9 @@ def _moment(option: str, written: str, of_day: time) -> datetime:
         pass
     try:
         moment = datetime.fromisoformat(written)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise SetupError(f"{option} {written!r} is no moment: write it as 2026-01-31 or 2026-01-31T12:00") from None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _warn(found: ErrorTable | Plan) -> None:

@@ -40,7 +40,7 @@ _COLUMNS = (
     ("record_index", "bigint", _OPTIONAL),
     # The message in which it first arrived.
     ("message_id", "varchar(128)", _OPTIONAL),
-    # It stays what it is when the record fails again.
+    # It stays what it is when a record that was sent back fails again; a replay begins anew.
     ("first_failed_at", "timestamp", _REQUIRED),
     ("last_failed_at", "timestamp", _REQUIRED),
     ("attempts", "integer", _REQUIRED),

@@ -54,7 +54,7 @@ SENTENCES: dict[Kind, str] = {
     "orphan": "landed again in other files, after a crash before this one was announced",
     "sent_back": "rejected and sent back, not yet in a committed file",
     "rejected_whole": "rejected as a whole file: acequia reprocess list",
-    "refined_twice": "refined under two definitions; the table has each record once",
+    "refined_twice": "refined again, by a second notice or because they were sent back; the table has each record once",
     "refined_since": "rejected before and refined since, under a mended definition; their error rows do not know it",
     "outranked": "given way to a higher version of the record from another file",
     "raw_gone": "the raw file is gone, so its records cannot be counted or replayed",
@@ -123,7 +123,8 @@ class Output:
 class Facts:
     """All that the stores say about one raw file. `records` is None where it cannot be opened.
 
-    `landed_elsewhere`: every message of it lies in other, refined files too.
+    `landed_elsewhere`: every message of it lies in other, refined files too. `rows_again`: refined rows whose record an
+    earlier refining of the same raw file has brought.
     """
 
     uri: str
@@ -133,6 +134,7 @@ class Facts:
     outputs: Sequence[Output]
     rejected: Rejected
     table_rows: int
+    rows_again: int = 0
 
     @property
     def refined_rows(self) -> int:
@@ -170,7 +172,9 @@ def explain(facts: Facts, rules: Rules) -> Iterator[Finding]:
 
 
 def _raw(facts: Facts, rules: Rules) -> Iterator[Finding]:
-    accounted = facts.refined_rows + facts.rejected.waiting
+    accounted = facts.refined_rows - facts.rows_again + facts.rejected.waiting
+    if facts.rows_again:
+        yield Finding("refined_twice", "raw", -facts.rows_again, [facts.uri])
     if facts.raw is None:
         if accounted:
             yield Finding("raw_gone", "raw", -accounted, [facts.uri])
@@ -198,20 +202,9 @@ def _missing(facts: Facts, raw: RawFile, gap: int, rules: Rules) -> Kind:
 
 
 def _too_many(facts: Facts) -> Kind:
-    """A notice that comes again after the definition has changed makes files beside those of the old one, and passes
-    what was rejected under that.
-    """
+    """A notice that comes again after the definition has changed passes what was rejected under the old one."""
     assert facts.records is not None
-    by_definition: dict[str, int] = {}
-    for one in facts.outputs:
-        if one.live:
-            name = definition_in(one.uri)
-            by_definition[name] = by_definition.get(name, 0) + one.rows
-    if any(rows > facts.records for rows in by_definition.values()):
-        return "too_many"
-    if facts.refined_rows <= facts.records:
-        return "refined_since"
-    return "refined_twice" if len(by_definition) > 1 else "too_many"
+    return "refined_since" if facts.refined_rows - facts.rows_again <= facts.records else "too_many"
 
 
 def _output(facts: Facts, output: Output, rules: Rules) -> Iterator[Finding]:

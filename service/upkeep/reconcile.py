@@ -5,7 +5,8 @@ of the errors dataset, rows of the ledger, rows of the table. Each raw file's di
 
 The lake is read before the ledger and the table, and what seems to be gone is looked for once more, so that work that
 goes on meanwhile is not taken for a fault. In memory: the names of the days' refined files (some 600 bytes each), their
-rejected records (200 bytes each), one raw file, and of one day the files and 12 bytes a message.
+rejected records (200 bytes each), one raw file or the refined files of one, and of one day the files and 12 bytes a
+message.
 """
 
 from collections import Counter
@@ -22,6 +23,7 @@ from service.upkeep.explain import Facts, Finding, Output, Rules, bounded, expla
 from service.upkeep.lake import ByBatch, Made, RawFile
 from service.upkeep.messages import Messages, counted
 from service.upkeep.notices import row_count
+from service.upkeep.refinings import rows_again
 from service.upkeep.rejected import Rejections, rejections
 from service.upkeep.replay import nothing_there
 from service.upkeep.tools import Tools
@@ -139,6 +141,7 @@ class Reconcile:
                 outputs=outputs.get(batch_of(uri), ()),
                 rejected=rejected.of(uri, _replayed_at(outputs.get(batch_of(uri), ()))),
                 table_rows=books.table_rows.get(uri, 0),
+                rows_again=await rows_again(self._tools, outputs.get(batch_of(uri), ())),
             )
             for uri in _raw_uris(raw, outputs, books, prefix)
         ]

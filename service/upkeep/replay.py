@@ -7,7 +7,9 @@ Whatever happens afterwards is the layers' (`service/load/commit.py`): the table
                                 the later notice wins, and what the earlier one made is removed
 
 So a second run is harmless, and `since` makes it short: files that were replayed since that moment are left out. A
-notice is as old as its sending, so of two replays of a file the one that was sent later counts.
+notice is as old as its sending, so of two replays of a file the one that was sent later counts. Files that are on their
+way for the first time are replayed as well: what comes of their first notice afterwards is older than the replay and
+loads nothing, and the lake does not tell them from files all of whose records were rejected.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,11 +23,11 @@ from service.core.moments import naive
 from service.upkeep.books import Booked, Pace
 from service.upkeep.days import Days
 from service.upkeep.lake import Made, RawFile
-from service.upkeep.tools import IN_FLIGHT, Tools
+from service.upkeep.tools import Tools
 
-Turn = Literal["replay", "settled", "young"]
-"""What a raw file's turn is: to be replayed; replayed since the moment given; or on its way for the first time."""
-Fate = Literal["sent", "settled", "young", "refused"]
+Turn = Literal["replay", "settled"]
+"""What a raw file's turn is: to be replayed, or replayed since the moment given."""
+Fate = Literal["sent", "settled", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,6 @@ class DayPlan:
     content_length_bytes: int
     rows: int
     settled: int
-    young: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Replay:
     async def plan(self) -> Plan:
         """What `run` would do now; sends nothing. SetupError where nothing arrived on these days."""
         days = [await self._plan(day) for day in self._days]
-        if not any(day.files or day.settled or day.young for day in days):
+        if not any(day.files or day.settled for day in days):
             raise await nothing_there(self._tools, self._dataset, self._days)
         return Plan(days, await self._tools.books(self._dataset).pace(self._tools.clock.now()))
 
@@ -105,7 +106,7 @@ class Replay:
             booked = await self._tools.books(self._dataset).booked(day)
             for file in await self._tools.lake.raw_files(self._dataset.name, day):
                 theirs, there = booked.get(file.batch_id, ()), made.get(file.batch_id, ())
-                turn = self._turn(file, theirs, there)
+                turn = self._turn(theirs)
                 if turn == "replay":
                     await self._tools.clock.sleep(max(0.0, due - self._tools.clock.monotonic()))
                     due = max(due, self._tools.clock.monotonic()) + 60 / files_minute_max
@@ -116,7 +117,7 @@ class Replay:
     async def _plan(self, day: date) -> DayPlan:
         booked = await self._tools.books(self._dataset).booked(day)
         files = await self._tools.lake.raw_files(self._dataset.name, day)
-        turns = [(file, self._turn(file, booked.get(file.batch_id, ()), ())) for file in files]
+        turns = [(file, self._turn(booked.get(file.batch_id, ()))) for file in files]
         chosen = [file for file, turn in turns if turn == "replay"]
         return DayPlan(
             day=day,
@@ -124,12 +125,9 @@ class Replay:
             content_length_bytes=sum(file.content_length_bytes for file in chosen),
             rows=sum(one.row_count for file in chosen for one in booked.get(file.batch_id, ()) if one.live),
             settled=sum(turn == "settled" for _, turn in turns),
-            young=sum(turn == "young" for _, turn in turns),
         )
 
-    def _turn(self, file: RawFile, booked: Sequence[Booked], made: Sequence[Made]) -> Turn:
-        if not booked and not made and self._tools.clock.now() - file.stored_at < IN_FLIGHT:
-            return "young"
+    def _turn(self, booked: Sequence[Booked]) -> Turn:
         if self._since is None:
             return "replay"
         live = [one.produced_at for one in booked if one.live]

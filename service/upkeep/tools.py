@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from service.core.datasets import Dataset
 from service.core.errors import RejectedError, SetupError
+from service.core.errors_dataset import ERRORS
 from service.core.model import Outgoing
 from service.core.ports import Clock, ObjectStore, Queue, Threads, Warehouse
 from service.core.zones import Zone
@@ -53,7 +54,15 @@ class Tools:
         return Lake(self.store, self.raw, self.refined, self.errors)
 
     def dataset(self, name: str) -> Dataset:
-        """A dataset by name; SetupError names those that there are."""
+        """A dataset by name; SetupError names those that there are.
+
+        The errors dataset has no raw files, so there is nothing to refine again, and no sum that could be done.
+        """
+        if name == ERRORS.name:
+            raise SetupError(
+                f"--dataset {ERRORS.name}: error files are made of dead letters, not of raw files. What load refused "
+                f"of them goes back by: acequia reprocess run --dataset {ERRORS.name}"
+            )
         if name not in self.datasets:
             raise SetupError(f"--dataset {name!r} is not defined; there are {', '.join(sorted(self.datasets))}")
         return self.datasets[name]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from service.core.dead_letter import read_letter
 from service.core.errors import SetupError
 from service.core.model import Outgoing
-from service.core.notice import FileNotice
+from service.core.notice import FileNotice, rows_to_replay
 from service.upkeep.days import Days
 from service.upkeep.replay import Replay
 from service.upkeep.tools import IN_FLIGHT
@@ -26,6 +27,7 @@ from tests.unit.upkeep.bed import (
     kinds,
     landed,
     mended,
+    quarantined,
     raw_uris,
     reconciled,
     refined_uris,
@@ -176,14 +178,45 @@ def test_without_a_load_of_late_the_expected_minutes_are_unknown(world: World) -
     run_virtual(main())
 
 
-def test_a_raw_file_on_its_way_for_the_first_time_is_left_alone(world: World) -> None:
+@pytest.mark.parametrize("turn", [1, -1], ids=["its own notice first", "the replay first"])
+@pytest.mark.parametrize("queue", ["refine", "load"])
+def test_a_raw_file_on_its_way_for_the_first_time_ends_with_the_new_rows_once(
+    world: World, tmp_path: Path, queue: str, turn: int
+) -> None:
     async def main() -> None:
         world.open()
-        world.send(event(1))
+        world.send(event(1, amount=1, euros=10))
         await live(world, lambda: len(world.queues["refine"]) == 1, layers=("land",))
-        assert await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60)) == ["young"]
-        await LoopClock().sleep(LONG_AFTER)
+        if queue == "load":
+            await live(world, lambda: len(world.queues["load"]) == 1, layers=("refine",))
+        world.datasets = definition(tmp_path, MENDED)
         assert await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60)) == ["sent"]
+        if queue == "load":
+            await live(world, lambda: len(world.queues["load"]) == 2, layers=("refine",))
+        for body in world.queues[queue].take()[::turn]:
+            world.queues[queue].put(Outgoing(body))
+            await live(world)
+        assert amounts(world) == [10]
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == []
+        assert len(refined_uris(world)) == 1
+
+    run_virtual(main())
+    assert not world.letters("load")
+
+
+def test_a_raw_file_all_of_whose_records_were_rejected_just_now_is_replayed(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1, amount="ten", euros=10))
+        await live(world)
+        assert amounts(world) == []
+        world.datasets = definition(tmp_path, MENDED)
+        again = Replay(tools(world), "events", DAYS)
+        assert (await again.plan()).files == 1
+        assert await taken(again.run(files_minute_max=60)) == ["sent"]
+        await live(world)
+        assert amounts(world) == [10]
 
     run_virtual(main())
 
@@ -274,6 +307,35 @@ def test_a_replay_whose_load_notice_is_lost_is_asked_for_anew(world: World, tmp_
         await LoopClock().sleep(LONG_AFTER)
         assert kinds(await reconciled(world)) == []
         assert len(refined_uris(world)) == 2
+
+    run_virtual(main())
+
+
+def test_a_record_that_came_again_does_not_stand_for_one_that_is_nowhere(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1, amount=1, euros=10), event(2, amount="ten", euros=20), event(3, amount=3, euros="many"))
+        await live(world, lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        [raw] = map(FileNotice.from_json, world.queues["refine"].bodies)
+        await live(world)
+        assert quarantined(world) == 1
+        [letter] = map(read_letter, world.queues["refine-dlq"].take())
+        assert letter is not None
+        await LoopClock().sleep(LONG_AFTER)
+        world.datasets = definition(tmp_path, MENDED)
+        await taken(Replay(tools(world), "events", DAYS).run(files_minute_max=60))
+        await live(world)
+        assert amounts(world) == [10, 20]
+        world.queues["refine-dlq"].take()
+        await LoopClock().sleep(LONG_AFTER)
+        assert kinds(await reconciled(world)) == [("incomplete", 1)], "the letter about the third is lost"
+        rows = rows_to_replay(letter.code, letter.column, letter.places)
+        again = replace(raw, rows=rows, attempt=1, round_id="r1", produced_at=LoopClock().now())
+        world.queues["refine"].put(Outgoing(again.to_json()))
+        await live(world)
+        await LoopClock().sleep(LONG_AFTER)
+        assert amounts(world) == [10, 20]
+        assert kinds(await reconciled(world)) == [("incomplete", 1), ("refined_twice", -1)]
 
     run_virtual(main())
 

@@ -95,8 +95,8 @@ def test_a_sheet_has_as_many_columns_beside_each_other_as_there_is_room_for() ->
 
 
 def test_the_plan_of_a_replay_is_not_cut_either() -> None:
-    day = DayPlan(date(2026, 11, 23), 1_234_567, 5_678 * 1_048_576, 3_456_789, 4_567_890, 5_678_901)
-    head, figures, _, more, others = printed(plan_table(Plan([day], None)), 60)
-    assert head.split() == ["day", "raw", "files", "MiB", "rows", "now", "replayed", "already"]
-    assert figures.split() == ["2026-11-23", "1,234,567", "5,678.0", "3,456,789", "4,567,890"]
-    assert (more.split(), others.split()) == (["day", "on", "their", "way"], ["2026-11-23", "5,678,901"])
+    day = DayPlan(date(2026, 11, 23), 1_234_567, 5_678 * 1_048_576, 3_456_789, 4_567_890)
+    head, figures, _, more, others = printed(plan_table(Plan([day], None)), 50)
+    assert head.split() == ["day", "raw", "files", "MiB", "rows", "now"]
+    assert figures.split() == ["2026-11-23", "1,234,567", "5,678.0", "3,456,789"]
+    assert (more.split(), others.split()) == (["day", "replayed", "already"], ["2026-11-23", "4,567,890"])

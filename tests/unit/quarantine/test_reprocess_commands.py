@@ -221,6 +221,7 @@ def test_what_could_not_be_sent_is_told_with_exit_code_1(desk: Callable[..., Des
         (("run", "--fingerprint", "feed"), "nothing with fingerprint 'feed' failed between"),
         (("list", "--since", "2026-01-02", "--until", "2026-01-01"), "is after --until 2026-01-01T23:59:59Z"),
         (("list", "--since", "yesterday"), "--since 'yesterday' is no moment: write it as 2026-01-31"),
+        (("list", "--since", "0001-01-01T00:00+14:00"), "--since '0001-01-01T00:00+14:00' is no moment"),
         (("run", "--layer", "lend"), "--layer 'lend' is none; there are land, load, refine"),
         (("run", "--since", "2020-01-01"), "--since 2020-01-01 is more than 400 days ago"),
     ],

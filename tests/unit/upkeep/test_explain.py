@@ -113,10 +113,28 @@ CASES = [
     Case("more than it holds", facts(2, [output(3)], 3), [("too_many", -1)]),
     Case(
         "under two definitions",
-        facts(3, [output(3), replace(output(3, OTHER), booked=booked(address(OTHER), 3, inserted=0))], 3),
+        replace(
+            facts(3, [output(3), replace(output(3, OTHER), booked=booked(address(OTHER), 3, inserted=0))], 3),
+            rows_again=3,
+        ),
         [("refined_twice", -3)],
     ),
-    Case("two definitions, and too many", facts(3, [output(4), output(3, OTHER)], 7), [("too_many", -4)]),
+    Case(
+        "two definitions, and too many",
+        replace(facts(3, [output(4), output(3, OTHER)], 7), rows_again=3),
+        [("refined_twice", -3), ("too_many", -1)],
+    ),
+    Case("two definitions, and other records", facts(3, [output(3), output(3, OTHER)], 6), [("too_many", -3)]),
+    Case(
+        "one came again, and one is missing",
+        replace(facts(3, [output(2), output(1, OTHER)], 3), rows_again=1),
+        [("refined_twice", -1), ("incomplete", 1)],
+    ),
+    Case(
+        "one came again, and one was rejected and passed",
+        replace(facts(3, [output(3), output(1, OTHER)], 4, rejected=Rejected(waiting=1)), rows_again=1),
+        [("refined_twice", -1), ("refined_since", -1)],
+    ),
     Case("one definition, twice as much", facts(3, [output(3), output(3, day=2)], 6), [("too_many", -3)]),
     Case("rejected, then passed", facts(3, [output(3)], 3, rejected=Rejected(waiting=1)), [("refined_since", -1)]),
     Case("not loaded", facts(3, [output(3, ledger=False)], 0), [("not_loaded", 3)]),
@@ -124,12 +142,12 @@ CASES = [
     Case("one of two not loaded", facts(5, [output(3), output(2, day=2, ledger=False)], 3), [("not_loaded", 2)]),
     Case(
         "a replay that was not loaded",
-        facts(3, [output(3), output(3, OTHER, ledger=False)], 3),
+        replace(facts(3, [output(3), output(3, OTHER, ledger=False)], 3), rows_again=3),
         [("refined_twice", -3), ("half_replayed", 3)],
     ),
     Case(
         "two definitions, and neither loaded",
-        facts(3, [output(3, ledger=False), output(3, OTHER, ledger=False)], 0),
+        replace(facts(3, [output(3, ledger=False), output(3, OTHER, ledger=False)], 0), rows_again=3),
         [("refined_twice", -3), ("half_replayed", 3), ("half_replayed", 3)],
     ),
     Case("gone from the lake", facts(3, [GONE], 3), [("refined_gone", 3)]),
