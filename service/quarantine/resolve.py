@@ -154,7 +154,14 @@ class Resolve:
                 self._over[seen.round_id] = seen.stored_at
                 self._watched.pop(seen.round_id)
             elif round_.stage == "sent" or (now - seen.stored_at).total_seconds() >= STALE_SECONDS:
-                await self._look_at(round_, watched)
+                await self._try(round_, watched)
+
+    async def _try(self, round_: Round, watched: _Watched) -> None:
+        """Look at it; what has to be set right about one round holds up no other."""
+        try:
+            await self._look_at(round_, watched)
+        except SetupError as wrong:
+            self._told(ResolveFailed("setup", f"round {round_.round_id}: {wrong}", LOOK_SECONDS))
 
     async def _look_at(self, round_: Round, watched: _Watched) -> None:
         portions = await self._rounds.portions(round_.round_id)

@@ -103,6 +103,31 @@ def test_a_replay_that_died_half_way_is_run_again(world: World, tmp_path: Path, 
     run_virtual(main())
 
 
+def test_a_file_of_which_only_records_were_sent_back_since_is_not_settled(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1, amount=1, euros=10), event(2, amount="ten", euros=20))
+        await live(world, lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        [raw] = map(FileNotice.from_json, world.queues["refine"].bodies)
+        await live(world)
+        [letter] = map(read_letter, world.queues["refine-dlq"].take())
+        assert letter is not None
+        await LoopClock().sleep(LONG_AFTER)
+        began = LoopClock().now()
+        world.datasets = definition(tmp_path, MENDED)
+        rows = rows_to_replay(letter.code, letter.column, letter.places)
+        again = replace(raw, rows=rows, attempt=1, round_id="r1", produced_at=began + timedelta(seconds=1))
+        world.queues["refine"].put(Outgoing(again.to_json()))
+        await live(world)
+        assert amounts(world) == [1, 20]
+        await LoopClock().sleep(LONG_AFTER)
+        assert await taken(Replay(tools(world), "events", DAYS, since=began).run(files_minute_max=60)) == ["sent"]
+        await live(world)
+        assert amounts(world) == [10, 20]
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_replay_that_died_at_any_send_is_run_again(world: World, tmp_path: Path, when: str, number: int) -> None:

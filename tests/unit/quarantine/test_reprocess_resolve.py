@@ -259,6 +259,27 @@ def test_an_outage_is_waited_out(watch: Callable[[], Watch]) -> None:
     run_virtual(main())
 
 
+def test_a_round_that_cannot_be_read_holds_up_no_other(watch: Callable[[], Watch]) -> None:
+    async def main() -> None:
+        here = watch()
+        first = await sent_records(here.bed, (0, 0))
+        await sent_records(here.bed, (1, 0))
+        objects, [portion] = here.bed.store.objects, [uri for uri in here.bed.store.objects if f"{first}/" in uri]
+        kept, objects[portion] = objects[portion], b'{"v": 99}'
+        here.ledger.add(Awaited("loans", BATCH))
+        await here.looks(30)
+        assert sorted(await here.bed.states_of()) == ["reprocessed", "resolved"]
+        failures = [one for one in here.told if isinstance(one, ResolveFailed)]
+        assert {one.reason.split(": ")[0] for one in failures} == {f"round {first}"}
+        assert portion in failures[0].reason
+        assert len(failures) > 1, "it is looked at again and again"
+        objects[portion] = kept
+        await here.looks(30)
+        assert await here.bed.states_of() == ["resolved"] * 2
+
+    run_virtual(main())
+
+
 def test_older_rounds_are_looked_at_ever_more_seldom(watch: Callable[[], Watch]) -> None:
     async def main() -> None:
         here = watch()
