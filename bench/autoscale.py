@@ -1,33 +1,32 @@
 """Arrivals through the scaling rules: backlog, tasks, delay, task-hours. The templates' numbers come from here.
 
-    .venv/bin/python -m bench.autoscale [--land-rate 50] [--refine-rate 0.1]
+    .venv/bin/python -m bench.autoscale
 
 Replays three curves for each layer that scales: a bank's day, a burst of fifty times the usual for ten minutes, and two
-hours of stop with everything to catch up. The rules are those of `deploy/ecs/scaling.yaml`, as production has them; for
-comparison the same with a target of half and of twice as much. A task's rate is
-assumed, and to be measured where the service runs.
+hours in which nobody works, with everything to catch up. The rules are those of `deploy/ecs/scaling.yaml`, as
+production has them. For comparison: a target of half and of twice as much, and as many tasks all the time as the
+curve's peak needs. Prints the tables of `docs/scaling.md`.
 
 How the rules work is AWS's: target tracking asks for more when the metric is above its target for three minutes in a
 row, for so many tasks that each would have the target again, and takes tasks away when it is a tenth below for fifteen.
-SQS's and Container Insights' figures are a minute old when they are looked at. A task that is asked for works after
-`START_SECONDS`; what one that goes gives back is not modelled. Delay is from arrival to the task's hands, first in,
-first out; the batch's own age comes on top.
+SQS's and Container Insights' figures are a minute old when they are looked at. That it takes away at most half of the
+tasks at once is assumed. A task that is asked for receives after `START_SECONDS`. One that is taken away drains: it
+receives no more, works on for `DRAIN_SECONDS`, and what it then still has goes back to the queue, to the others.
+
+Delay is from a message's arrival to a task's beginning with it; the batch's own age comes on top.
 """
 
 import argparse
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from rich.console import Console
-from rich.table import Table
+from bench.autoscale_tasks import STEP_SECONDS, Crew, Part
+from bench.scaling_rules import Rule, read_rules, read_task
 
-from bench.scaling_rules import Rule, read_rules
-
-STEP_SECONDS = 5
 MINUTE = 60
 HOUR = 3_600
 START_SECONDS = 75
@@ -36,6 +35,11 @@ OUT_MINUTES, IN_MINUTES = 3, 15
 """Data points above, below: https://docs.aws.amazon.com/autoscaling/application/userguide (target tracking)."""
 IN_SHARE = 0.9
 FIGURES_AGE_MINUTES = 1
+REACTION_SECONDS = (OUT_MINUTES + FIGURES_AGE_MINUTES) * MINUTE + START_SECONDS
+"""From the first minute above the target to the first receive of a task more."""
+MONTH_HOURS = 730
+NOTHING = 1e-6
+"""Of a message: what sums of parts leave."""
 
 Curve = Callable[[float], float]
 """Seconds since the beginning → arrivals a second, in units of a task's rate."""
@@ -50,113 +54,99 @@ class Story:
     hours: float
     stopped: tuple[float, float] = (0.0, 0.0)
 
+    @property
+    def peak(self) -> float:
+        """Tasks that do the most that arrives at once, without a backlog."""
+        return max(self.curve(minute * MINUTE) for minute in range(int(self.hours * 60)))
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of it. Delays in seconds."""
+    """What came of it. Delays in seconds; late is what waited longer than is acceptable."""
 
     backlog_max: float
     tasks_max: int
     delay_max: float
     delay_95: float
     late_share: float
+    late_minutes: float
+    """In so many minutes something late was begun with."""
+    given_back: float
     task_hours: float
 
 
 @dataclass
-class Service:
-    """A layer's tasks, its queue and its scaling, step by step."""
+class Scaling:
+    """Target tracking: looks once a minute, and tells how many tasks there should be."""
 
     rule: Rule
-    running: int = 0
-    wanted: int = 0
-    starting: deque[float] = field(default_factory=deque)
+    wanted: int
     figures: deque[float] = field(default_factory=lambda: deque(maxlen=IN_MINUTES + FIGURES_AGE_MINUTES))
     out_at: float = -math.inf
     moved_at: float = -math.inf
 
-    def __post_init__(self) -> None:
-        self.running = self.wanted = self.rule.least
-
-    def look(self, now: float, backlog: float) -> None:
-        """Once a minute: take down the figure, and act on those that are known by then."""
-        self.figures.append(backlog / max(self.running, 1))
+    def look(self, now: float, backlog: float, running: int) -> int:
+        """Take down the figure, and act on those that are known by then: tasks more or less than before."""
+        running = max(running, 1)
+        self.figures.append(backlog / running)
         known = list(self.figures)[: len(self.figures) - FIGURES_AGE_MINUTES]
         target = self.rule.target
         above = known[-OUT_MINUTES:]
         below = len(known) >= IN_MINUTES and max(known[-IN_MINUTES:]) < IN_SHARE * target
-        fits = math.ceil(max(self.running, 1) * known[-1] / target) if known else 0
+        fits = math.ceil(running * known[-1] / target) if known else 0
         if len(above) == OUT_MINUTES and min(above) > target and now - self.out_at >= self.rule.out_cooldown_seconds:
-            self._want(fits, now, out=True)
-        elif below and now - self.moved_at >= self.rule.in_cooldown_seconds:
-            self._want(max(fits, self.running // 2), now, out=False)
+            return self._want(max(fits, self.wanted), now)
+        if below and now - self.moved_at >= self.rule.in_cooldown_seconds:
+            return self._want(min(max(fits, running // 2), self.wanted), now)
+        return 0
 
-    def step(self, now: float) -> None:
-        """Tasks that have started work."""
-        while self.starting and self.starting[0] <= now:
-            self.starting.popleft()
-            self.running += 1
-
-    def _want(self, tasks: int, now: float, *, out: bool) -> None:
+    def _want(self, tasks: int, now: float) -> int:
         tasks = min(max(tasks, self.rule.least), self.rule.most)
-        if out and tasks > self.wanted:
-            self.starting.extend([now + START_SECONDS] * (tasks - self.wanted))
-            self.wanted, self.out_at, self.moved_at = tasks, now, now
-        elif not out and tasks < self.wanted:
-            self.running = self.wanted = tasks
+        change, self.wanted = tasks - self.wanted, tasks
+        if change:
             self.moved_at = now
+        if change > 0:
+            self.out_at = now
+        return change
 
 
 def replayed(story: Story, rule: Rule) -> Told:
-    """The story through the rule."""
-    service, backlog, now = Service(rule), 0.0, 0.0
-    arrivals: deque[tuple[float, float]] = deque()
-    delays: list[tuple[float, float]] = []
+    """The story through the rule, to the last message."""
+    crew, scaling, now = Crew(rule), Scaling(rule, rule.least), 0.0
+    done: list[tuple[float, Part]] = []
     backlog_max, tasks_max, task_seconds = 0.0, 0, 0.0
-    while now < story.hours * HOUR or backlog > rule.rate * STEP_SECONDS:
-        came = story.curve(now) * rule.rate * STEP_SECONDS if now < story.hours * HOUR else 0.0
-        arrivals.append((now, came))
-        backlog += came
-        works = not story.stopped[0] <= now < story.stopped[1]
-        done = min(backlog, service.running * rule.rate * STEP_SECONDS) if works else 0.0
-        backlog -= done
-        delays += _served(arrivals, done, now)
-        backlog_max, tasks_max = max(backlog_max, backlog), max(tasks_max, service.running)
-        task_seconds += service.wanted * STEP_SECONDS
-        service.step(now)
+    while now < story.hours * HOUR or crew.backlog > NOTHING:
+        if now < story.hours * HOUR:
+            crew.waiting.put((now, story.curve(now) * rule.rate * STEP_SECONDS))
+        if not story.stopped[0] <= now < story.stopped[1]:
+            done += [(now, part) for part in crew.step(now)]
         if now % MINUTE == 0:
-            # What is in hand counts too: a minute's messages, in a batch that fills.
-            service.look(now, backlog + (done / STEP_SECONDS) * rule.batch_seconds)
+            change = scaling.look(now, crew.backlog, crew.running(now))
+            if change > 0:
+                crew.add(change, now, START_SECONDS)
+            elif change < 0:
+                crew.remove(-change, now)
+        backlog_max, tasks_max = max(backlog_max, crew.backlog), max(tasks_max, crew.running(now))
+        task_seconds += len(crew.tasks) * STEP_SECONDS
         now += STEP_SECONDS
-    return _told(delays, rule, backlog_max, tasks_max, task_seconds / HOUR)
+    return _told(done, rule, Told(backlog_max, tasks_max, 0, 0, 0, 0, crew.given_back, task_seconds / HOUR))
 
 
-def _served(arrivals: deque[tuple[float, float]], done: float, now: float) -> list[tuple[float, float]]:
-    """(delay, messages) of those that are taken now, the oldest first."""
-    taken = []
-    while done > 0 and arrivals:
-        came_at, messages = arrivals[0]
-        part = min(messages, done)
-        taken.append((now - came_at, part))
-        done -= part
-        if part == messages:
-            arrivals.popleft()
-        else:
-            arrivals[0] = (came_at, messages - part)
-    return taken
-
-
-def _told(delays: list[tuple[float, float]], rule: Rule, backlog: float, tasks: int, task_hours: float) -> Told:
-    ordered = sorted(delays)
-    total = sum(messages for _, messages in ordered)
+def _told(done: Sequence[tuple[float, Part]], rule: Rule, told: Told) -> Told:
+    """With the delays."""
+    delays = sorted((at - came_at, messages) for at, (came_at, messages) in done)
+    total = sum(messages for _, messages in delays)
     seen, delay_95 = 0.0, 0.0
-    for delay, messages in ordered:
+    for delay, messages in delays:
         seen += messages
         if seen >= 0.95 * total:
             delay_95 = delay
             break
-    late = sum(messages for delay, messages in ordered if delay > rule.delay_seconds)
-    return Told(backlog, tasks, ordered[-1][0], delay_95, late / total, task_hours)
+    late = sum(messages for delay, messages in delays if delay > rule.delay_seconds)
+    minutes = {at // MINUTE for at, (came_at, _) in done if at - came_at > rule.delay_seconds}
+    return replace(
+        told, delay_max=delays[-1][0], delay_95=delay_95, late_share=late / total, late_minutes=float(len(minutes))
+    )
 
 
 def between(points: Sequence[tuple[float, float]]) -> Curve:
@@ -179,37 +169,54 @@ STORIES = (
     Story("a burst of 50 times", lambda s: 0.1 * (50 if HOUR <= s < HOUR + 600 else 1), 3),
     Story("two hours of stop", lambda _: 0.8, 8, stopped=(HOUR, 3 * HOUR)),
 )
+COLUMNS = (
+    "arrivals", "tasks by", "backlog", "tasks", "longest", "95 %", "late", "minutes with late ones", "given back",
+    "task-hours",
+)  # fmt: skip
 
 
-def main(rules: Sequence[Rule]) -> None:
-    """Print each layer's table."""
-    for rule in rules:
-        table = Table(title=f"{rule.layer}: {rule.rate:g} a second a task, {rule.least} to {rule.most} tasks")
-        for column in ("arrivals", "target a task", "backlog", "tasks", "longest", "95 %", "late", "task-hours"):
-            table.add_column(column, justify="right")
-        for story in STORIES:
-            for factor in (0.5, 1.0, 2.0):
-                tried = replace(rule, target=rule.target * factor)
-                told = replayed(story, tried)
-                table.add_row(
-                    story.name,
-                    f"{tried.target:,.0f}{' *' if factor == 1 else ''}",
-                    f"{told.backlog_max:,.0f}",
-                    f"{told.tasks_max}",
-                    f"{told.delay_max:,.0f} s",
-                    f"{told.delay_95:,.0f} s",
-                    f"{told.late_share:.1%}",
-                    f"{told.task_hours:.1f}",
-                )
-        Console().print(table)
-    Console().print("* as in deploy/ecs/scaling.yaml. Late: more than the acceptable delay before a task has it.")
+def ways(story: Story, rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rule as it is, others to compare, and a fixed number of tasks."""
+    for factor in (1.0, 0.5, 2.0):
+        yield f"target {rule.target * factor:,g}", replace(rule, target=rule.target * factor)
+    peak = max(rule.least, math.ceil(story.peak))
+    yield f"always {peak}", replace(rule, least=peak, most=peak)
+
+
+def tables(rules: Sequence[Rule]) -> str:
+    """A table for each layer, in Markdown."""
+    return "\n".join(
+        f"**{rule.layer}**: {rule.rate:g} a second a task, {rule.least} to {rule.most} tasks, late after "
+        f"{rule.delay_seconds:g} s\n\n{_table(rule)}"
+        for rule in rules
+    )
+
+
+def _table(rule: Rule) -> str:
+    rows = [COLUMNS, ("---",) * len(COLUMNS)]
+    for story in STORIES:
+        for way, tried in ways(story, rule):
+            told = replayed(story, tried)
+            cells = (
+                f"{told.backlog_max:,.0f}", f"{told.tasks_max}", f"{told.delay_max:,.0f} s", f"{told.delay_95:,.0f} s",
+                f"{told.late_share:.1%}", f"{told.late_minutes:,.0f}", f"{told.given_back:,.0f}",
+                f"{told.task_hours:.1f}",
+            )  # fmt: skip
+            rows.append((story.name, way, *cells))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def sizes() -> str:
+    """What one task of each layer takes of Fargate in a month, in Markdown."""
+    rows = [("task", "vCPU", "GB", "vCPU-hours a month", "GB-hours a month"), ("---",) * 5]
+    for layer in ("all", "land", "refine", "load", "quarantine"):
+        size = read_task(layer)
+        gigabytes = size.memory_bytes / 2**30
+        hours = f"{size.cpus * MONTH_HOURS:,g}", f"{gigabytes * MONTH_HOURS:,g}"
+        rows.append((layer, f"{size.cpus:g}", f"{gigabytes:g}", *hours))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = read_rules("prod")
-    for one in known:
-        parser.add_argument(f"--{one.layer}-rate", type=float, default=one.rate, help="messages a second a task")
-    given = vars(parser.parse_args())
-    main([replace(one, rate=given[f"{one.layer}_rate"]) for one in known])
-    sys.exit(0)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    sys.stdout.write(f"{tables(read_rules('prod'))}\n{sizes()}")
