@@ -1,6 +1,7 @@
 """The image, built once, and the backing services on this machine that its containers are run against."""
 
-import os
+import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,29 +10,38 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from tests.containers.container import IMAGE, Environment, environment_of
-from tests.stack.conftest import PROJECT, Starter
+from tests.containers.built import built
+from tests.containers.container import Environment, environment_of
+from tests.stack.conftest import Starter
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """A Docker engine; `.ci/docker-engine` starts one where none runs."""
-    try:
-        client = docker.from_env(timeout=600)
-        client.ping()
-    except DockerException:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py leaves the socket open at which nobody answered
+        client = _answering()
+        gc.collect()
+    if client is None:
         pytest.skip("no Docker engine answers here")
     with suppress(DockerException):
         yield client
     client.close()
 
 
+def _answering() -> docker.DockerClient | None:
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except DockerException:
+        return None
+    return client
+
+
 @pytest.fixture(scope="session")
 def image(engine: docker.DockerClient) -> str:
     """The service's image, of what lies here."""
-    base = os.environ.get("ACEQUIA_LOCAL_BASE_IMAGE")
-    engine.images.build(path=str(PROJECT), tag=IMAGE, rm=True, buildargs={"BASE": base} if base else {})
-    return IMAGE
+    return built()
 
 
 @pytest.fixture

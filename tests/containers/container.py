@@ -10,7 +10,8 @@ from docker.models.containers import Container
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-IMAGE = "acequia:test"
+from tests.containers.built import IMAGE
+
 MEMORY_BYTES = 512 * 1024**2
 PROCESSORS = 0.5
 STOP_SECONDS = 120

@@ -3,7 +3,8 @@
 import docker
 import pytest
 
-from tests.containers.container import IMAGE, SMALL, Environment, worker
+from tests.containers.built import IMAGE
+from tests.containers.container import SMALL, Environment, worker
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

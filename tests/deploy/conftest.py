@@ -1,14 +1,15 @@
-"""Emulated AWS, the warehouse and the proxies of the fault scenarios, for one run whose calls are looked at."""
+"""From other tests: an engine and our image; the fault scenarios' services, for one run whose calls are looked at."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
 
+from tests.containers.conftest import engine, image
 from tests.faults.conftest import DEFINITION, services
 from tests.faults.line import Line, Services, open_line
 
-__all__ = ["services"]
+__all__ = ["engine", "image", "services"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

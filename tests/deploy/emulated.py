@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import docker
 from aiobotocore.session import AioSession, get_session
 
 from service.local.emulator import EXECUTABLE_VARIABLE
@@ -79,10 +80,16 @@ class Emulated:
 
 
 @asynccontextmanager
-async def emulated(directory: Path) -> AsyncIterator[Emulated]:
-    """All of the emulator's services, on a port of its own, without a container engine."""
-    endpoint = f"http://{HOST}:{(port := free_port(0))}"
-    async with child(_command(directory, port)) as process, aiohttp.ClientSession() as http, AsyncExitStack() as exits:
+async def emulated(directory: Path, *, host: str = HOST, engine: str = "") -> AsyncIterator[Emulated]:
+    """All of the emulator's services, on a port of its own. `engine` is the address of the container engine that it
+    starts tasks with; without one none starts.
+    """
+    endpoint = f"http://{host}:{(port := free_port(0))}"
+    async with (
+        child(_command(directory, host, port, engine)) as process,
+        aiohttp.ClientSession() as http,
+        AsyncExitStack() as exits,
+    ):
 
         async def answers() -> bool:
             try:
@@ -97,7 +104,7 @@ async def emulated(directory: Path) -> AsyncIterator[Emulated]:
         yield Emulated(endpoint, await exits.enter_async_context(opened), session, exits)
 
 
-def _command(directory: Path, port: int) -> Command:
+def _command(directory: Path, host: str, port: int, engine: str) -> Command:
     beside = Path(sys.prefix) / "stack" / "bin" / "ministack"
     executable = os.environ.get(EXECUTABLE_VARIABLE) or (str(beside) if beside.exists() else shutil.which("ministack"))
     return Command(
@@ -105,15 +112,16 @@ def _command(directory: Path, port: int) -> Command:
         argv=(str(executable),),
         env={
             "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(_engine_client(directory)),
             "HOME": str(directory),
             "TMPDIR": str(directory),
-            "BIND_HOST": HOST,
+            "BIND_HOST": host,
             "GATEWAY_PORT": str(port),
             "MINISTACK_REGION": REGION,
             "STATE_DIR": str(directory / "state"),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            "DOCKER_HOST": f"unix://{directory}/no-docker.sock",
+            "DOCKER_HOST": engine or f"unix://{directory}/no-docker.sock",
             "LOG_LEVEL": "WARNING",
         },
         directory=directory,
@@ -122,3 +130,12 @@ def _command(directory: Path, port: int) -> Command:
         stop_signal=signal.SIGTERM,
         stop_seconds_max=5.0,
     )
+
+
+def _engine_client(directory: Path) -> Path:
+    """A place for its PYTHONPATH: the client of container engines, which its own environment lacks, is in ours."""
+    place = directory / "beside"
+    place.mkdir()
+    ours = Path(docker.__file__).parents[1]
+    (place / "sitecustomize.py").write_text(f"import sys\nsys.path.append({str(ours)!r})\n", encoding="utf-8")
+    return place

@@ -1,6 +1,8 @@
 """Runs the scripts of deploy/ecs; in the place of the AWS CLI stands one that notes its calls and gives answers."""
 
+import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -26,7 +28,7 @@ Calls = list[list[str]]
 
 
 def run_script(name: str, tmp_path: Path, *arguments: str, answers: str, **environment: str) -> tuple[Said, Calls]:
-    """What a script said, and the calls that it made; `answers` is bash."""
+    """What a script said, and the calls that it made; `answers` is bash, `name` may be a path."""
     aws, calls = tmp_path / "aws", tmp_path / "calls"
     aws.write_text(NOTES + answers)
     aws.chmod(aws.stat().st_mode | stat.S_IXUSR)
@@ -36,9 +38,19 @@ def run_script(name: str, tmp_path: Path, *arguments: str, answers: str, **envir
     return said, [call.split("\0")[:-1] for call in calls.read_text().split("\n\0")[:-1]]
 
 
-def ran(tmp_path: Path, *arguments: str, image: str = IMAGE) -> tuple[Said, Calls]:
+def ran(tmp_path: Path, *arguments: str, image: str = IMAGE, directory: Path = ECS) -> tuple[Said, Calls]:
     """The script `deploy`."""
-    return run_script("deploy", tmp_path, *arguments, answers=FORMATION, IMAGE=image)
+    return run_script(str(directory / "deploy"), tmp_path, *arguments, answers=FORMATION, IMAGE=image)
+
+
+def copied(tmp_path: Path, **edited: Mapping[str, str]) -> Path:
+    """The scripts and templates as they are, and parameter files as an operator has edited them, by environment."""
+    directory = tmp_path / "edited"
+    shutil.copytree(ECS, directory)
+    for environment, parameters in edited.items():
+        file = directory / "parameters" / f"{environment}.json"
+        file.write_text(json.dumps({"Parameters": dict(parameters)}), encoding="utf-8")
+    return directory
 
 
 def deployed(calls: Sequence[Sequence[str]]) -> dict[str, tuple[str, Mapping[str, str]]]:

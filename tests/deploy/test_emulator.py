@@ -1,4 +1,6 @@
-"""The environment `dev` on emulated AWS, in the order of the script: made, updated, taken away. No task starts."""
+"""The environment `dev` on emulated AWS, in the order of the script: made, updated, taken away. No task starts here;
+`test_guide.py` has them.
+"""
 
 import base64
 import json
@@ -11,41 +13,39 @@ from botocore.exceptions import ClientError
 from service.local.provision import RECEIVES_MAX
 from service.settings import KEY_BYTES_MIN
 from tests.deploy.emulated import Emulated, emulated
-from tests.deploy.script import deployed, ran
-from tests.deploy.templates import stacks, template
+from tests.deploy.script import copied, deployed, ran
+from tests.deploy.templates import given, stacks, template
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 OTHER = "repository/acequia@sha256:1"
 NOT_HERE = {"S3PrefixListId": "", "WarehouseVpcId": "", "FlowLogs": "no"}
-"""The emulator has no prefix lists, no peering and no flow logs."""
+"""The emulator has no peering and no flow logs; the id of the prefix list is made up."""
 Asked = Mapping[str, tuple[str, Mapping[str, str]]]
 
 
-def asked(tmp_path: Path, aws: Emulated) -> Asked:
+def asked(tmp_path: Path, aws: Emulated, profile: str) -> Asked:
     """What the script asks for, by stack: the template and its parameters."""
-    told, calls = ran(tmp_path, "dev")
+    edited = {**given("dev"), **NOT_HERE, "Profile": profile, "EmulatorEndpointUrl": aws.endpoint}
+    told, calls = ran(tmp_path, "dev", directory=copied(tmp_path, dev=edited))
     assert told.returncode == 0, told.stderr
-    changed = {**NOT_HERE, "EmulatorEndpointUrl": aws.endpoint}
     return {
-        stack: (
-            name,
-            {key: value for key, value in {**given, **changed}.items() if key in template(name)["Parameters"]},
-        )
-        for stack, (name, given) in deployed(calls).items()
+        stack: (name, {key: value for key, value in parameters.items() if key in template(name)["Parameters"]})
+        for stack, (name, parameters) in deployed(calls).items()
     }
 
 
-async def test_an_environment_from_nothing_to_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("profile", "layer"), [("small", "all"), ("split", "refine")])
+async def test_an_environment_from_nothing_to_nothing(tmp_path: Path, profile: str, layer: str) -> None:
     async with emulated(tmp_path) as aws:
-        wanted = asked(tmp_path, aws)
+        wanted = asked(tmp_path, aws, profile)
         for stack, (name, parameters) in wanted.items():
             assert (await aws.deploy(stack, name, parameters), await aws.failures(stack)) == ("CREATE_COMPLETE", [])
         await _is_as_the_templates_say(aws)
-        before = await _runs(aws)
-        name, parameters = wanted["acequia-dev-all"]
-        assert await aws.deploy("acequia-dev-all", name, {**parameters, "Image": OTHER}) == "UPDATE_COMPLETE"
-        after = await _runs(aws)
+        before = await _runs(aws, layer)
+        name, parameters = wanted[service := f"acequia-dev-{layer}"]
+        assert await aws.deploy(service, name, {**parameters, "Image": OTHER}) == "UPDATE_COMPLETE"
+        after = await _runs(aws, layer)
         assert (before[1] != after[1], before[0], after[0]) == (True, parameters["Image"], OTHER)
         with pytest.raises(ClientError, match="is imported by"):
             await aws.formation.delete_stack(StackName="acequia-dev-keys")
@@ -77,15 +77,15 @@ async def _is_as_the_templates_say(aws: Emulated) -> None:
         assert len(base64.b64decode(made["SecretString"], validate=True)) >= KEY_BYTES_MIN
 
 
-async def _runs(aws: Emulated) -> tuple[str, str]:
+async def _runs(aws: Emulated, layer: str) -> tuple[str, str]:
     """The image and the task definition of the service; what it is told is what the template says."""
     ecs = await aws.client("ecs")
-    [service] = (await ecs.describe_services(cluster="acequia-dev", services=["acequia-dev-all"]))["services"]
+    [service] = (await ecs.describe_services(cluster="acequia-dev", services=[f"acequia-dev-{layer}"]))["services"]
     assert (service["desiredCount"], service["status"]) == (1, "ACTIVE")
     task = await ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
     [container] = task["taskDefinition"]["containerDefinitions"]
     told = {pair["name"]: pair["value"] for pair in container["environment"]}
-    wanted = stacks("dev", Layer="all", EmulatorEndpointUrl=aws.endpoint)["service"]
+    wanted = stacks("dev", Layer=layer, EmulatorEndpointUrl=aws.endpoint)["service"]
     [definition] = wanted.of_type("AWS::ECS::TaskDefinition")["Task"]["ContainerDefinitions"]
     assert [pair["Name"] for pair in definition["Environment"]] == [*told]
     assert told["AWS_ENDPOINT_URL"] == aws.endpoint

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import Session
 
 from service.settings import CLOSE_SECONDS, PREFIX, STOP_SECONDS_MAX, Settings
 from tests.deploy.templates import ENVIRONMENTS, LAYERS, alarms, stacks
@@ -74,6 +76,18 @@ def test_every_task_starts(environment: str, login: str, monkeypatch: pytest.Mon
             assert settings.layers == (layer,)
         assert settings.records_queue == f"acequia-{environment}-records"
         assert settings.raw_zone == f"s3://acequia-{environment}-raw-123456789012-eu-central-1"
+
+
+def test_the_sdk_finds_the_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It does not look at AWS_REGION, which ECS sets by itself."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert Session().get_config_variable("region") is None
+    for task in tasks("prod").values():
+        with monkeypatch.context() as here:
+            for name, value in environment_of(task).items():
+                here.setenv(name, value)
+            assert Session().get_config_variable("region") == "eu-central-1"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
