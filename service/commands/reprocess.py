@@ -1,6 +1,6 @@
 """`acequia reprocess`: what failed, by cause; examples of it; and back to where it can succeed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,7 +13,8 @@ from service.commands.asking import agreed, progress, stopping
 from service.commands.ending import EXIT_PARTLY, end
 from service.commands.failures import done_lines, example_lines, expected_lines, groups_table
 from service.commands.report import console
-from service.core.errors import SetupError
+from service.core.definitions import load_datasets
+from service.core.errors import SetupError, TransientError
 from service.core.errors_dataset import ERRORS
 from service.quarantine.reprocess.about_errors import group_of_state, known_states
 from service.quarantine.reprocess.plan import Plan, errors_of, group_of, plan
@@ -121,7 +122,9 @@ def _run(opening: Opening, looking: Opening) -> Callable[..., None]:
         """Try the chosen under the definitions of now, then send them back to the queues on which they failed."""
 
         async def work() -> int:
-            async with (looking if rehearse else opening)(Settings.from_environment()) as tools:
+            settings = Settings.from_environment()
+            defined = load_datasets(settings.datasets_directory)
+            async with (looking if rehearse else opening)(settings) as tools:
                 choice = _choice(tools, since, until, fingerprint=fingerprint, layer=layer, dataset=dataset, code=code)
                 choice = replace(choice, limit=limit, parked=parked)
                 own = await known_states(choice, tools)
@@ -130,6 +133,7 @@ def _run(opening: Opening, looking: Opening) -> Callable[..., None]:
                 hint(own)
                 planned = await _planned(choice, tools)
                 _warn(planned)
+                _known(choice, planned, defined)
                 typer.echo("\n".join(expected_lines(planned, attempts_max=tools.attempts_max)))
                 if rehearse or not (planned.items or planned.exhausted):
                     return 0
@@ -159,9 +163,7 @@ async def _planned(choice: Choice, tools: Tools) -> Plan:
 
 
 async def _send(planned: Plan, tools: Tools, rate: float) -> int:
-    there = await already_loaded(planned, tools)
-    if there:
-        typer.echo(f"{there:,} of these records are in the warehouse already: they will not be there twice.")
+    await _tell_loaded(planned, tools)
     stop = stopping()
     with progress("sent back") as bars:
         bar = bars.add_task("", total=len(planned.items))
@@ -172,6 +174,19 @@ async def _send(planned: Plan, tools: Tools, rate: float) -> int:
         typer.echo("acequia: stopped; what was sent is written down. The same command sends the rest", err=True)
         return EXIT_INTERRUPTED
     return EXIT_PARTLY if done.refused else 0
+
+
+async def _tell_loaded(planned: Plan, tools: Tools) -> None:
+    """How many were loaded meanwhile. The warehouse may be away: nothing that is sent needs it now."""
+    try:
+        there = await already_loaded(planned, tools)
+    except TransientError as down:
+        typer.echo(
+            f"acequia: {down}: nobody can tell how many of these are loaded already; none will be twice", err=True
+        )
+        return
+    if there:
+        typer.echo(f"{there:,} of these records are in the warehouse already: they will not be there twice.")
 
 
 def _choice(tools: Tools, since: str | None, until: str | None, **wanted: str | None) -> Choice:
@@ -191,6 +206,17 @@ def _moment(option: str, written: str, of_day: time) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise SetupError(f"{option} {written!r} is no moment: write it as 2026-01-31 or 2026-01-31T12:00") from None
+
+
+def _known(choice: Choice, planned: Plan, defined: Collection[str]) -> None:
+    """SetupError for a dataset that nobody has heard of: whoever mistypes it should not take it for empty."""
+    if not choice.dataset or choice.dataset in {*planned.datasets, *defined}:
+        return
+    there = ", ".join(name for name in planned.datasets if name) or "no dataset"
+    raise SetupError(
+        f"no failure of --dataset {choice.dataset!r} is known since {choice.since:%Y-%m-%d}, and no definition has "
+        f"that name; failures are known of {there}"
+    )
 
 
 def _warn(found: ErrorTable | Plan) -> None:

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from service.quarantine.arrivals import Failure
+from service.quarantine.known import Brought
 from service.quarantine.states import Failed
 
 
 def failed_of(failures: Sequence[Failure], counts: Mapping[str, int]) -> list[tuple[str, Failed]]:
     """What is counted of each fingerprint, letter by letter, with an id that tells the same batch of them again.
 
-    `counts` says how many failures each letter brought. A message that was sent back and failed once more has the same
+    `counts` says how many failures each letter brought. What was sent back and failed once more has the same
     `error_id`, and is counted again: as another attempt, in another letter.
     """
     alike: dict[str, list[Failure]] = {}
@@ -27,7 +28,7 @@ def _count_id(same: Sequence[Failure]) -> str:
 
 
 def _failed(fingerprint: str, same: Sequence[Failure], counts: Mapping[str, int]) -> Failed:
-    letters = {failure.letter_id: counts.get(failure.letter_id, 0) for failure in same}
+    letters = {one.letter_id: _brought(one, counts.get(one.letter_id, 0)) for one in same}
     return Failed(
         fingerprint=fingerprint,
         layer=same[0].layer,
@@ -35,8 +36,12 @@ def _failed(fingerprint: str, same: Sequence[Failure], counts: Mapping[str, int]
         code=same[0].code,
         field=same[0].field,
         sentence=same[0].sentence,
-        count=sum(letters.values()),
+        count=sum(one.count for one in letters.values()),
         first=min(failure.first_failed_at for failure in same),
         last=max(failure.last_failed_at for failure in same),
-        letters=tuple(letters.items()),
+        letters=tuple(letters.values()),
     )
+
+
+def _brought(failure: Failure, count: int) -> Brought:
+    return Brought(failure.letter_id, count, failure.raw_file or "", failure.places, bool(failure.round_id))

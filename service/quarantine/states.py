@@ -4,9 +4,10 @@ Two processes may change one at once, so every change is a compare-and-set: read
 was read. Each change can be repeated and does nothing the second time, because its answer may be lost.
 
 A letter counts once, however often it is received and in whichever batch, as long as it is remembered: by a short
-hash, the last `LETTERS_MAX` of each fingerprint. Of more than that in one batch, those that a crash brings again in
-another batch count again: then `failed` says about how many, and more rather than fewer. Exact figures are those of the
-errors dataset.
+hash, the last `LETTERS_MAX` of each fingerprint. A record counts once, in whichever letters it is told of, as long as
+its place is remembered (`known.py`); what was sent back and has failed again counts once more, and so does all that
+fails after its fingerprint was resolved. What is forgotten and comes again, in another batch, counts again: then
+`failed` says about how many, and more rather than fewer. Exact figures are those of the errors dataset.
 """
 
 import json
@@ -20,6 +21,7 @@ from typing import Any, Literal, get_args
 from service.core.errors import ContendedError
 from service.core.ports import Means, ObjectStore
 from service.core.zones import Zone
+from service.quarantine.known import Brought, KnownRecords
 
 VERSION = 1
 PREFIX = "fingerprints/"
@@ -45,7 +47,7 @@ never came; fails on; is resolved.
 class Failed:
     """`count` failures of one fingerprint in one batch, and when they failed first and last.
 
-    `letters` says how many of them each letter brought, by its id; without it, nothing but the batch is remembered.
+    `letters` says what each letter brought; without it, nothing but the batch is remembered.
     """
 
     fingerprint: str
@@ -57,7 +59,7 @@ class Failed:
     count: int
     first: datetime
     last: datetime
-    letters: tuple[tuple[str, int], ...] = ()
+    letters: tuple[Brought, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class State:
 
     `mailed` is the count that the last mail told, `mailed_resolved` whether that mail said so; None before the first.
     `lost` are failures that were sent back in `lost_in` and never came, as far as no mail has told of them.
-    `letters` are the ids of those that are counted, one after the other, the latest last.
+    `letters` are the ids of those that are counted, one after the other, the latest last; `records` are the records, as
+    `KnownRecords` has them.
     """
 
     fingerprint: str
@@ -97,10 +100,13 @@ class State:
     lost: int = 0
     lost_in: tuple[str, ...] = ()
     letters: str = ""
+    records: str = ""
 
     @classmethod
     def began(cls, failed: Failed, batch_id: str, now: datetime) -> "State":
         """It fails for the first time."""
+        records = KnownRecords("")
+        records.fresh(failed.letters)
         return cls(
             fingerprint=failed.fingerprint,
             layer=failed.layer,
@@ -114,28 +120,33 @@ class State:
             batches=(batch_id,),
             untold_since=now,
             letters=_last_letters("", failed.letters),
+            records=records.text(),
         )
 
     def counted(self, failed: Failed, batch_id: str, now: datetime) -> "State":
-        """It failed again, and so it is open again. What is known changes nothing, unless it was resolved since and
-        has failed later than all that.
+        """It failed again, and so it is open again. Letters that are known change nothing, unless it is not open any
+        more and they tell of later than all that is known: their rows are open then. Only what counts is news.
         """
         remembered = {self.letters[at : at + LETTER_ID_CHARS] for at in range(0, len(self.letters), LETTER_ID_CHARS)}
-        fresh = [one for one in failed.letters if one[0] not in remembered]
-        known = batch_id in self.batches or bool(failed.letters and not fresh)
-        if known and not (self.state == "resolved" and failed.last > self.last_failed_at):
+        letters = [one for one in failed.letters if one.letter_id not in remembered]
+        known = batch_id in self.batches or bool(failed.letters and not letters)
+        if known and (self.state == "open" or failed.last <= self.last_failed_at):
             return self
-        some = failed.letters and not known
+        records = KnownRecords(self.records)
+        fresh = records.fresh(letters) if failed.letters or known else failed.count
+        if self.state == "resolved":
+            fresh = sum(one.count for one in letters) or failed.count
         return replace(
             self,
             sentence=self.sentence if failed.last < self.last_failed_at else failed.sentence[:SENTENCE_CHARS_MAX],
             first_failed_at=min(self.first_failed_at, failed.first),
             last_failed_at=max(self.last_failed_at, failed.last),
-            failed=self.failed + (sum(count for _, count in fresh) if some else failed.count),
+            failed=self.failed + fresh,
             batches=(*self.batches, batch_id)[-BATCHES_MAX:],
-            untold_since=self.untold_since or now,
+            untold_since=(self.untold_since or now) if fresh else self.untold_since,
             state="open",
-            letters=_last_letters(self.letters, fresh),
+            letters=_last_letters(self.letters, letters),
+            records=records.text(),
         )
 
     def marked(self, standing: Standing, now: datetime) -> "State":
@@ -208,6 +219,7 @@ class State:
                 lost=int(given.get("lost", 0)),  # older versions know of none
                 lost_in=tuple(given.get("lost_in", ())),
                 letters=str(given.get("letters", "")),
+                records=str(given.get("records", "")),
             )
         except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
             return None
@@ -242,17 +254,17 @@ class States:
 
         await self._means.fan_out.run([one(failed) for failed in together])
 
-    async def mark(self, fingerprint: str, standing: Standing, *, failed: int) -> bool:
-        """Have it stand so, unless it has failed since it was seen with that count; says whether it does."""
+    async def mark(self, seen: State, standing: Standing) -> bool:
+        """Have it stand so, unless it has failed since it was seen like that; says whether it does."""
         now = self._means.clock.now()
         stands = False
 
         def decide(state: State | None) -> State | None:
             nonlocal stands
-            stands = state is not None and state.failed == failed
+            stands = state is not None and (state.failed, state.batches) == (seen.failed, seen.batches)
             return state.marked(standing, now) if state is not None and stands else None
 
-        await self._change(fingerprint, decide)
+        await self._change(seen.fingerprint, decide)
         return stands
 
     async def miss(self, counts: Mapping[str, int], round_id: str) -> None:
@@ -273,12 +285,12 @@ class States:
         await self._means.fan_out.run([one(each) for each in told])
 
     async def read(self, fingerprints: Iterable[str]) -> list[State]:
-        """These, as they are now, but without their letters; those that are not there are left out."""
+        """These, as they are now, but without their letters and records; those that are not there are left out."""
 
         async def one(name: str) -> State | None:
             found = await self._means.store.read(self.uri(name))
             state = None if found is None else State.from_json(found[0])
-            return None if state is None or state.fingerprint != name else replace(state, letters="")
+            return None if state is None or state.fingerprint != name else replace(state, letters="", records="")
 
         states = await self._means.fan_out.run([one(name) for name in fingerprints])
         return [state for state in states if state is not None]
@@ -306,8 +318,8 @@ async def amend(store: ObjectStore, uri: str, decide: Callable[[bytes | None], b
     raise ContendedError("s3", f"{uri} was changed by others {TRIES_MAX} times in a row while it was to be changed")
 
 
-def _last_letters(known: str, more: Sequence[tuple[str, int]]) -> str:
-    return (known + "".join(one for one, _ in more[-LETTERS_MAX:]))[-LETTERS_MAX * LETTER_ID_CHARS :]
+def _last_letters(known: str, more: Sequence[Brought]) -> str:
+    return (known + "".join(one.letter_id for one in more[-LETTERS_MAX:]))[-LETTERS_MAX * LETTER_ID_CHARS :]
 
 
 def _together(same: Sequence[Failed], now: datetime) -> Failed:

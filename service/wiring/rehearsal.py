@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.core.errors import RejectedError
 from service.core.model import DATASET_ATTRIBUTE, Message
@@ -72,6 +72,8 @@ class Rehearsal:
         told = _Told(faults)
         for whose, numbers in by_dataset.items():
             self._records(whose, [specimens[number] for number in numbers], numbers, told)
+            if whose != dataset:
+                _tell_whose(whose, numbers, faults)
         return Rehearsed(faults, told.record_ids, inside=told.inside)
 
     def _records(self, dataset: str, specimens: Sequence[Specimen], numbers: Sequence[int], told: _Told) -> None:
@@ -97,11 +99,11 @@ class Rehearsal:
         for row, held in self._held(messages).items():
             fault = _of_message(dataset, held, failing.get(row, Counter()), told.inside)
             told.faults[numbers[row]] = fault
-        record_ids = {str(one) for one in judged.good.column("_record_id").to_pylist()}
+        record_ids = Counter(map(str, judged.good.column("_record_id").to_pylist()))
         if program.dataset.identity == "message":
             passed = [one for one, number in zip(specimens, numbers, strict=True) if told.faults[number] is None]
             record_ids = self._in_their_places(passed, record_ids)
-        told.record_ids.extend(sorted(record_ids))
+        told.record_ids.extend(sorted(record_ids.elements()))
 
     def _held(self, messages: Sequence[Message]) -> Counter[int]:
         """How many records each message holds, by its row; one that cannot be opened counts as one."""
@@ -113,11 +115,19 @@ class Rehearsal:
         )
         return Counter(opened.rows) + Counter(row for row, _, _ in opened.wrong)
 
-    def _in_their_places(self, specimens: Sequence[Specimen], record_ids: set[str]) -> set[str]:
+    def _in_their_places(self, specimens: Sequence[Specimen], record_ids: Counter[str]) -> Counter[str]:
         """A record's place in its message is part of its id, and was 0 where it stood alone."""
         records = [(one.original.message_id, one.place[1]) for one in specimens if one.opened and one.place is not None]
-        alone = {self._keys.record_id(message_id, 0) for message_id, _ in records}
-        return (record_ids - alone) | {self._keys.record_id(*record) for record in records}
+        alone = Counter(self._keys.record_id(message_id, 0) for message_id, _ in records)
+        return record_ids - alone + Counter(self._keys.record_id(*record) for record in records)
+
+
+def _tell_whose(dataset: str, numbers: Sequence[int], faults: list[Fault | None]) -> None:
+    """These were judged by that dataset's definition, not by the one of the dataset for which they failed."""
+    for number in numbers:
+        fault = faults[number]
+        if fault is not None:
+            faults[number] = replace(fault, dataset=dataset)
 
 
 def _by_row(rejections: Iterable[Rejection]) -> dict[int, Counter[Fault]]:

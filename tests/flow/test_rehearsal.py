@@ -47,7 +47,7 @@ def test_a_message_of_which_every_record_fails_fails(world: World) -> None:
         await operator.lives()
         operator.changed["records_dataset_default"] = "events"
         expected = (await operator.plan()).forecast
-        assert expected.failing == {("", "bad_type", BAD_TYPE): 2}
+        assert expected.failing == {("events", "bad_type", BAD_TYPE): 2}
         assert (expected.passing, expected.chosen) == (3, 5)
         assert (expected.inside.messages, expected.inside.passing, expected.inside.failing) == (1, 2, Counter())
 

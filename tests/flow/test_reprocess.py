@@ -459,6 +459,21 @@ def test_what_was_loaded_meanwhile_is_told_where_a_records_place_is_its_identity
     run_virtual(main())
 
 
+def test_each_of_several_deliveries_of_a_record_counts_as_loaded_meanwhile(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        operator = Operator(world)
+        for _ in range(3):
+            world.send(event(1, amount="many"), event(2, amount="few"))
+        await operator.lives()
+        mend(world, tmp_path)
+        world.send(event(1, amount="many"))
+        await operator.lives()
+        planned = await operator.plan()
+        assert (planned.forecast.passing, await already_loaded(planned, operator.tools)) == (6, 3)
+
+    run_virtual(main())
+
+
 def test_what_was_loaded_meanwhile_is_not_loaded_twice(world: World, tmp_path: Path) -> None:
     async def main() -> None:
         operator = Operator(world)

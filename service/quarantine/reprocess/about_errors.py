@@ -232,7 +232,7 @@ class ErrorsRun:
         for name in {*planned, *parked}:
             standing: Standing = "parked" if parked[name] else "reprocessed"
             if went[name] == planned[name] and not self._gathered.left[name] and name in self._states:
-                await self._tools.states.mark(name, standing, failed=self._states[name].failed)
+                await self._tools.states.mark(self._states[name], standing)
         settled: dict[str, datetime] = {item.error_id: item.rows[0].failed_at for item in sent}
         await self._claims.keep()
         done.letters = await self._claims.settle(settled)

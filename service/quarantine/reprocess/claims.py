@@ -1,8 +1,8 @@
 """Claims on the reprocess queue: the letters whose failures are being sent back, so that they can go when that is done.
 
-What is sent comes from the errors zone; the queue says what is still to be done. A letter goes when everything that it
-is about was sent back or is resolved, and nothing of it has failed since. All others are given back, and a letter whose
-claim has run out is let be: whoever sees it next decides anew.
+What is sent comes from the errors zone; the queue says what is still to be done, and letters hold what has gone from
+there. A letter goes when everything that it is about was sent back or is resolved, and nothing of it has failed since.
+All others are given back, and a letter whose claim has run out is let be: whoever sees it next decides anew.
 
 Who looks at the whole queue claims what is his alone. The others stay hidden until the look is over, so that each is
 seen once, and are given back then: of them nothing is kept but what that takes.
@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from sys import getsizeof
 
 from service.core.dead_letter import Letter, read_letter, record_error_ids
-from service.core.errors import SetupError, TransientError
-from service.core.model import Message
+from service.core.errors import RejectedError, SetupError, TransientError
+from service.core.model import Message, Original
 from service.core.ports import Clock, Queue
 
 VISIBILITY_SECONDS = 300
@@ -33,6 +34,9 @@ SEEN_MAX = 110_000
 in-flight messages of a standard queue), without saying so. What giving them back takes is 63 MB of memory, where a
 receipt has 400 characters.
 """
+KEPT_BYTES_MAX = 64 * 1024 * 1024
+"""What originals from letters may take in memory; another run sends those for which there is no room."""
+NO_ROOM = "its original is gone from the errors zone, and of what the reprocess queue holds no more fits: run it again"
 _DIGEST_BYTES = 16
 
 
@@ -54,18 +58,37 @@ class Claims:
         self._claims: dict[str, _Claim] = {}
         self._others: dict[str, str] = {}
         """Receipts by message id, of what a look at the whole queue has seen and does not claim."""
+        self._kept: dict[str, tuple[datetime, Original]] = {}
+        self._kept_bytes = 0
+        self._left: set[str] = set()
+        """Errors whose originals found no room."""
 
     def __len__(self) -> int:
         return len(self._claims)
 
-    async def gather(self, wanted: Collection[str], stop: Callable[[], bool]) -> None:
-        """Claim what comes until all of these errors' letters are found, or the queue has no more for us."""
+    def original(self, error_id: str) -> Original | None:
+        """What the letter brought along, if it was to be kept, was found, and does not only point to it. RejectedError
+        where there was no room for it.
+        """
+        _, original = self._kept.get(error_id, (None, None))
+        if original is None and error_id in self._left:
+            raise RejectedError("too_large", NO_ROOM)
+        return original
+
+    async def gather(
+        self, wanted: Collection[str], stop: Callable[[], bool], *, keep: Collection[str] = frozenset()
+    ) -> None:
+        """Claim what comes until all of these errors' letters are found, or the queue has no more for us. Keep the
+        originals of some, as far as there is room.
+        """
         missing = set(wanted)
 
         def take(message: Message, letter: Letter | None, expires: float) -> None:
             claim = _claim(message, letter, expires)
             self._claims[message.receipt] = claim
             missing.difference_update(_ids(claim))
+            if letter is not None and letter.error_id in keep:
+                self._keep(letter)
 
         await self._receive(take, lambda: bool(missing) and len(self) < CLAIMS_MAX and not stop())
 
@@ -143,6 +166,20 @@ class Claims:
             with suppress(TransientError, SetupError):
                 await self._queue.hide(receipts, 0)
 
+    def _keep(self, letter: Letter) -> None:
+        """Of several about one failure the latest."""
+        if letter.original is None:
+            return
+        failed_at, known = self._kept.get(letter.error_id, (letter.last_failed_at, None))
+        if known is not None and failed_at >= letter.last_failed_at:
+            return
+        size = _size_bytes(letter.original) - (0 if known is None else _size_bytes(known))
+        if self._kept_bytes + size <= KEPT_BYTES_MAX:
+            self._kept[letter.error_id] = letter.last_failed_at, letter.original
+            self._kept_bytes += size
+        else:
+            self._left.add(letter.error_id)
+
     def _let_go(self) -> None:
         now = self._clock.monotonic()
         self._claims = {receipt: claim for receipt, claim in self._claims.items() if claim.expires > now}
@@ -152,6 +189,11 @@ def _claim(message: Message, letter: Letter | None, expires: float) -> _Claim:
     if letter is None:  # none of ours: it is nobody's error, so it is given back
         return _Claim("", message.received_at, expires)
     return _Claim(_packed(letter), letter.last_failed_at, expires)
+
+
+def _size_bytes(original: Original) -> int:
+    """In memory, about."""
+    return getsizeof(original.body) + sum(attribute.size_bytes for attribute in original.attributes.values())
 
 
 def _packed(letter: Letter) -> str | bytes:

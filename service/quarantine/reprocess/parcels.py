@@ -3,7 +3,7 @@
 A parcel is one message for the queue on which its items failed. What cannot be sent is told, with the reason.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,12 +16,14 @@ from service.core.notice import WHOLE_MESSAGE, FileNotice, rows_to_replay
 from service.core.send_back import send_back
 from service.core.slices import slices
 from service.core.zones import batch_of
-from service.quarantine.reprocess.rehearse import OriginalsReader
+from service.quarantine.reprocess.rehearse import OriginalsReader, Specimen
 from service.quarantine.reprocess.rounds import Awaited, SentItem, sent_item
 from service.quarantine.reprocess.table import Item
 from service.quarantine.reprocess.tools import NoticeOf
 
 GONE = "its original is gone from the errors zone"
+InHand = Callable[[str], Original | None]
+"""What a letter in hand brought along, by its error id. Raises RejectedError where another run would have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,12 @@ class _Alike:
 
 
 class Parcels:
-    """Makes them, for one round."""
+    """Makes them, for one round. What is no longer among the originals may still be `in_hand`."""
 
-    def __init__(self, round_id: str, originals: OriginalsReader, notice_of: NoticeOf) -> None:
+    def __init__(
+        self, round_id: str, originals: OriginalsReader, notice_of: NoticeOf, *, in_hand: InHand = lambda _: None
+    ) -> None:
+        self._in_hand = in_hand
         self._round_id = round_id
         self._originals = originals
         self._notice_of = notice_of
@@ -77,7 +82,7 @@ class Parcels:
             for some in slices(same, PLACES_MAX):
                 yield await self._records(what, some)
         async for item, specimen in self._originals.of(item for item in items if item.row_index is None):
-            yield Refused([item], GONE) if specimen is None else self._message(item, specimen.original)
+            yield self._message(item, specimen)
 
     async def _records(self, what: _Alike, items: Sequence[Item]) -> Parcel | Refused:
         try:
@@ -96,9 +101,12 @@ class Parcels:
         ]
         return Parcel("refine", Outgoing(told.to_json()), sent)
 
-    def _message(self, item: Item, original: Original) -> Parcel | Refused:
-        origin = origin_of(original)
+    def _message(self, item: Item, specimen: Specimen | None) -> Parcel | Refused:
         try:
+            original = self._in_hand(item.error_id) if specimen is None else specimen.original
+            if original is None:
+                return Refused([item], GONE)
+            origin = origin_of(original)
             mark = Mark(item.error_id, origin, item.tried, self._round_id, max(item.first_failed_at, EARLIEST))
             outgoing = send_back(original, mark)
         except RejectedError as wrong:

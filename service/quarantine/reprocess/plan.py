@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.core.errors import CODES, SetupError
-from service.core.moments import utc
+from service.core.moments import naive, utc
 from service.core.ports import Means
 from service.core.zones import Zone
 from service.quarantine.arrivals import LAYERS
@@ -28,6 +28,10 @@ from service.quarantine.reprocess.tools import Tools
 
 _SETTLED = "SELECT error_id, last_failed_at FROM latest WHERE state IN ('reprocessed', 'resolved')"
 
+_DATASETS = """
+SELECT DISTINCT coalesce(dataset, '') FROM latest WHERE last_failed_at BETWEEN $since AND $until ORDER BY 1
+"""
+
 Told = Callable[[int], None]
 """How many more records are through."""
 
@@ -35,8 +39,8 @@ Told = Callable[[int], None]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do: send `items`, park `exhausted`, together no more than the choice's limit; `settled` are
-    errors of which nothing is left to do, with the moments of their last failures, and `unreadable` are error files
-    that nobody can read.
+    errors of which nothing is left to do, with the moments of their last failures, `unreadable` are error files that
+    nobody can read, and `datasets` are all of which something failed in the choice's time.
     """
 
     items: Sequence[Item]
@@ -44,6 +48,7 @@ class Plan:
     forecast: Forecast
     settled: dict[str, datetime]
     unreadable: Sequence[str] = ()
+    datasets: Sequence[str] = ()
 
 
 async def errors_of(choice: Choice, zone: Zone, means: Means) -> ErrorTable:
@@ -88,7 +93,12 @@ async def plan(choice: Choice, tools: Tools, begun: Callable[[int], Told]) -> Pl
         exhausted = await threads.run(table.items, left, tried_min=tools.attempts_max)
     originals = OriginalsReader(tools.errors, tools.means)
     expected = await forecast(items, originals, tools.rehearse, begun(len(items)))
-    return Plan(items, exhausted, expected, await threads.run(_settled, table), table.unreadable)
+    datasets = await threads.run(_datasets, table, choice)
+    return Plan(items, exhausted, expected, await threads.run(_settled, table), table.unreadable, datasets)
+
+
+def _datasets(table: ErrorTable, choice: Choice) -> list[str]:
+    return [name for (name,) in table.ask(_DATASETS, since=naive(choice.since), until=naive(choice.until))]
 
 
 def _settled(table: ErrorTable) -> dict[str, datetime]:

@@ -56,10 +56,13 @@ class Specimen:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why it would fail again; the sentence holds no value of the record."""
+    """Why it would fail again; the sentence holds no value of the record. `dataset` is set where another one's
+    definition has judged than the one for which it failed: it may have failed for none.
+    """
 
     code: Code
     sentence: str
+    dataset: str = ""
 
 
 @dataclass(slots=True)
@@ -84,7 +87,8 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """A fault for each specimen, None where it would pass; and the `_record_id`s of the records that would pass.
+    """A fault for each specimen, None where it would pass; and the `_record_id`s of the records that would pass, one of
+    each record, also where several have the same.
 
     `doubts` says of some why nobody can tell beforehand, by their numbers. Of what is `inside` whole files no ids are
     told, because they may be very many.
@@ -102,8 +106,9 @@ Rehearse = Callable[[str, str, Sequence[Specimen]], Awaitable[Rehearsed]]
 
 @dataclass(slots=True)
 class Forecast:
-    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read; `untold`,
-    by the reason, those against which nothing speaks, but of which nobody can tell beforehand whether they pass.
+    """What is to be expected of the chosen. `unknown` are those whose originals are gone, or cannot be read, and `gone`
+    has the error ids of the messages among them. `untold`, by the reason, are those against which nothing speaks, but
+    of which nobody can tell beforehand whether they pass.
     """
 
     passing: int = 0
@@ -111,9 +116,10 @@ class Forecast:
     untold: Counter[str] = field(default_factory=Counter)
     failing: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """By dataset, code and sentence."""
-    record_ids: dict[str, set[str]] = field(default_factory=dict)
-    """Of what would pass, by dataset."""
+    record_ids: dict[str, Counter[str]] = field(default_factory=dict)
+    """Of what would pass, by dataset: of how many records each of them is."""
     inside: Inside = field(default_factory=Inside)
+    gone: set[str] = field(default_factory=set)
 
     @property
     def chosen(self) -> int:
@@ -129,11 +135,11 @@ class Forecast:
     def add(self, dataset: str, items: Sequence[Item], rehearsed: Rehearsed) -> None:
         """Take what was judged together."""
         faults = [fault for fault in rehearsed.faults if fault is not None]
-        self.failing.update((dataset, fault.code, fault.sentence) for fault in faults)
+        self.failing.update((fault.dataset or dataset, fault.code, fault.sentence) for fault in faults)
         self.untold.update(rehearsed.doubts.values())
         self.passing += len(items) - len(faults) - len(rehearsed.doubts)
         self.inside.add(rehearsed.inside)
-        self.record_ids.setdefault(dataset, set()).update(rehearsed.record_ids)
+        self.record_ids.setdefault(dataset, Counter()).update(rehearsed.record_ids)
 
 
 class OriginalsReader:
@@ -190,6 +196,8 @@ async def forecast(
     async for item, specimen in originals.of(items):
         if specimen is None:
             found.unknown += 1
+            if item.row_index is None:
+                found.gone.add(item.error_id)
             progress(1)
             continue
         notice = item.layer != "land" and item.row_index is None

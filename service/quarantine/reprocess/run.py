@@ -1,5 +1,7 @@
 """`acequia reprocess run`: a choice of failures is tried, then sent back to where it can succeed.
 
+What is sent comes from the errors zone; what has gone from there comes from the letters on the reprocess queue.
+
 Durable effects, in this order: the round begun → error rows of what is parked stored and announced → then, portion by
 portion: messages and notices sent → the portion written down → its error rows stored as `reprocessed` → notice sent to
 the load queue → letters deleted from the reprocess queue → and in the end: the round marked as sent → fingerprints
@@ -25,6 +27,7 @@ from typing import Literal
 
 from service.core.errors import SetupError, TransientError
 from service.core.model import Outgoing
+from service.core.slices import slices
 from service.quarantine.reprocess.claims import Claims
 from service.quarantine.reprocess.pace import Pace
 from service.quarantine.reprocess.parcels import Parcel, Parcels, Refused
@@ -75,12 +78,17 @@ class _Open:
 
 
 async def already_loaded(plan: Plan, tools: Tools) -> int:
-    """How many of the records that would pass are in the warehouse: they will not be there twice."""
+    """How many of the records that would pass are in the warehouse: they will not be there twice. Of several chosen
+    records with one `_record_id` each counts.
+    """
     found = 0
     for dataset, record_ids in plan.forecast.record_ids.items():
-        ordered = sorted(record_ids)
-        for start in range(0, len(ordered), RECORD_IDS_MAX):
-            found += await tools.loaded(dataset, ordered[start : start + RECORD_IDS_MAX])
+        by_times: dict[int, list[str]] = {}
+        for record_id, times in sorted(record_ids.items()):
+            by_times.setdefault(times, []).append(record_id)
+        for times, same in by_times.items():
+            for some in slices(same, RECORD_IDS_MAX):
+                found += times * await tools.loaded(dataset, some)
     return found
 
 
@@ -109,7 +117,8 @@ class Run:
         try:
             await self._park(plan.exhausted)
             if plan.items:
-                await self._claims.gather({row.error_id for item in plan.items for row in item.rows}, self._pace.stop)
+                wanted = {row.error_id for item in plan.items for row in item.rows}
+                await self._claims.gather(wanted, self._pace.stop, keep=plan.forecast.gone)
                 self._done.letters += await self._claims.settle(self._settled)
                 await self._send(plan.items)
             await self._rounds.change(begun.round_id, lambda known: replace(known or begun, stage="sent"))
@@ -131,9 +140,8 @@ class Run:
     async def _send(self, items: Sequence[Item]) -> None:
         """Portion by portion. What fails in between ends the run, when what was sent before is written down."""
         portion, chunk = _Open(1, self._clock.monotonic()), list[Parcel]()
-        parcels = Parcels(
-            self._done.round_id, OriginalsReader(self._tools.errors, self._tools.means), self._tools.notice_of
-        )
+        originals = OriginalsReader(self._tools.errors, self._tools.means)
+        parcels = Parcels(self._done.round_id, originals, self._tools.notice_of, in_hand=self._claims.original)
         try:
             async for made in parcels.of(items):
                 if isinstance(made, Refused):

@@ -38,7 +38,7 @@ async def mark_standings(fingerprints: Iterable[str], zone: Zone, means: Means) 
     for state in known:
         standing = standings.get(state.fingerprint, state.state)
         if standing != state.state:
-            await states.mark(state.fingerprint, standing, failed=state.failed)
+            await states.mark(state, standing)
     return standings
 
 
@@ -47,7 +47,7 @@ async def mark_without_rows(fingerprints: Iterable[str], standing: Standing, zon
     states = States(zone, means)
     for state in await states.read(sorted(set(fingerprints))):
         if state.state == "reprocessed":
-            await states.mark(state.fingerprint, standing, failed=state.failed)
+            await states.mark(state, standing)
 
 
 def _standing(*, is_open: bool, parked: bool, sent: bool) -> Standing:

@@ -70,9 +70,9 @@ class Bed(Bench):
         planned = await self.planned(**wanted)
         return await Run(self.tools(), rate=rate, stop=self.stopped, told=lambda _: None).run(planned)
 
-    async def fail(self, *letters: DeadLetter) -> None:
-        """The quarantine layer takes these, in one batch."""
-        sent = [letter.outgoing() for letter in letters]
+    async def fail(self, *letters: DeadLetter, pointer: str | None = None) -> None:
+        """The quarantine layer takes these, in one batch; where a pointer is told, the originals lie there."""
+        sent = [letter.outgoing(pointer) for letter in letters]
         now = self.means.clock.now()
         messages = [
             Message(f"dlq-{number}-{now}", one.body, one.attributes, now, now, 1, f"receipt {number}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.datasets import Dataset
-from service.core.dead_letter import PLACES_MAX, read_letter
+from service.core.dead_letter import PLACES_MAX, Place, read_letter
 from service.core.errors import TransientError
 from service.core.marks import MARK_ATTRIBUTE, Mark
 from service.core.model import Attribute, Message
@@ -299,6 +299,32 @@ def test_of_the_same_failure_under_two_definitions_in_one_batch_the_later_one_co
     [row] = made.rows()
     assert (row["attempts"], row["round_id"], row["last_failed_at"]) == (2, "round-1", later.replace(tzinfo=None))
     assert row["first_failed_at"] == NOON.replace(tzinfo=None)
+
+
+def test_records_that_a_replay_rejects_again_are_the_same_failures(bench: Make) -> None:
+    """Under another definition, some of them, beside others; what was sent back in between counts by the try."""
+    hours = [NOON + timedelta(hours=number) for number in range(6)]
+
+    async def main() -> list[int]:
+        made, counts = bench(), list[int]()
+        told: list[tuple[str, str, list[Place]]] = [
+            ("0a", "", [(0, 0), (1, 0), (1, 1), (2, 0)]),
+            ("0b", "", [(0, 0), (1, 0), (1, 1), (2, 0)]),
+            ("0c", "", [(1, 0), (2, 0)]),
+            ("0c", "round-1", [(1, 0), (2, 0)]),
+            ("0d", "", [(0, 0), (2, 0), (9, 0)]),
+        ]
+        for number, (definition, round_id, places) in enumerate(told):
+            letter = about_records(*places, message_id=f"d{number}", failed_at=hours[number], round_id=round_id)
+            body = letter.body.replace('"definition":"0a"', f'"definition":"{definition}"')
+            for again in range(2):
+                at = hours[number] + timedelta(minutes=5 + again)
+                await made.take(replace(letter, body=body, received_at=hours[number]), sealed_at=at)
+            counts.append(made.counted()["bad_type"])
+        assert len(made.table()) == 5
+        return counts
+
+    assert run_virtual(main()) == [4, 4, 4, 6, 7]
 
 
 def test_a_notice_that_refine_could_not_work_on_is_a_row_about_its_raw_file(bench: Make) -> None:

@@ -19,6 +19,7 @@ from service.core.dead_letter import DeadLetter
 from service.quarantine.reprocess.rehearse import Fault, Inside
 from service.quarantine.reprocess.tools import Tools
 from service.settings import Settings
+from tests.fakes.journal import Away
 from tests.fakes.queue import EPOCH
 from tests.fakes.time import LoopClock
 from tests.fakes.world import KEY
@@ -193,6 +194,52 @@ def test_a_run_sends_and_sums_up(desk: Callable[..., Desk]) -> None:
     assert "3 sent back in 2 messages, 1 parked, 2 letters settled on the reprocess queue" in ran.output
     again = here.types("run")
     assert (again.exit_code, again.output.splitlines()[-1]) == (0, "Nothing open is chosen: nothing to send.")
+
+
+@pytest.mark.parametrize("words", [(), ("--rehearse",), ("--code", "bad_type")])
+def test_a_dataset_that_nobody_has_heard_of_is_told(desk: Callable[..., Desk], words: tuple[str, ...]) -> None:
+    here = desk(records((0, 0)), message("one", "m1"), message("two", "m2", dataset="gone"))
+    ran = here.types("run", "--dataset", "lona_events", *words)
+    assert ran.exit_code == 2, ran.output
+    assert (
+        "acequia: no failure of --dataset 'lona_events' is known since 2025-12-18, and no definition has that name; "
+        "failures are known of gone, loans"
+    ) in " ".join(ran.output.split())
+    assert not len(here.bed.queues["land"])
+    assert not here.bed.notices()
+
+
+def test_where_nothing_failed_a_wrong_dataset_is_told_too(desk: Callable[..., Desk]) -> None:
+    ran = desk().types("run", "--dataset", "lona_events")
+    assert (ran.exit_code, "failures are known of no dataset" in ran.output) == (2, True), ran.output
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [("loan_events", ()), ("loans", ("--code", "bad_time")), ("gone", ("--until", "2025-12-31T22:01")), ("", ())],
+    ids=["it is defined", "it failed otherwise", "it failed before", "no dataset"],
+)
+def test_a_dataset_of_which_nothing_is_open_is_fine(
+    desk: Callable[..., Desk], dataset: str, words: tuple[str, ...]
+) -> None:
+    """Even where it is not defined any more."""
+    here = desk(records((0, 0)), message("two", "m2", dataset="gone"))
+    here.types("list")
+    if dataset == "gone":
+        assert here.types("run", "--dataset", "gone").exit_code == 0
+    ran = here.types("run", "--dataset", dataset, *words)
+    assert ran.exit_code == 0, ran.output
+    assert "Nothing open is chosen: nothing to send." in ran.output
+
+
+def test_what_is_sent_needs_no_warehouse(desk: Callable[..., Desk]) -> None:
+    here = desk(message("one", "m1"))
+    here.types("list")
+    here.bed.journal.before = Away("warehouse loaded", "warehouse", times=9)
+    ran = here.types("run")
+    assert ran.exit_code == 0, ran.output
+    assert "nobody can tell how many of these are loaded already; none will be twice" in " ".join(ran.output.split())
+    assert here.bed.queues["land"].bodies == ["one"]
 
 
 def test_where_most_would_fail_nobody_is_asked_without_a_terminal(desk: Callable[..., Desk]) -> None:

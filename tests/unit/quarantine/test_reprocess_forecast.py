@@ -12,7 +12,7 @@ import pytest
 
 from service.core.datasets import Dataset
 from service.quarantine.originals import SCHEMA
-from service.quarantine.reprocess import rehearse
+from service.quarantine.reprocess import rehearse, run
 from service.quarantine.reprocess.rehearse import NOTICES_MAX, Fault, Inside, OriginalsReader, forecast
 from service.quarantine.reprocess.run import already_loaded
 from tests.fakes.time import InlineThreads, run_virtual
@@ -59,6 +59,37 @@ def test_a_forecast_says_what_would_pass_and_why_the_rest_would_not(bed: Callabl
         assert [(layer, len(some)) for layer, _, some in here.rehearsed] == [("land", 2), ("refine", 1)]
         here.there = {"one", "elsewhere"}
         assert await already_loaded(planned, here.tools()) == 1
+
+    run_virtual(main())
+
+
+def test_each_chosen_record_counts_that_is_loaded_already(
+    bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several may be the same record, landed more than once: it has one `_record_id`."""
+    monkeypatch.setattr(run, "RECORD_IDS_MAX", 2)
+
+    async def main() -> None:
+        here = bed(there={"a", "b", "c"})
+        lay_raw(here, *"aabbbcdd")
+        await here.fail(records(*((row, 0) for row in range(8))))
+        planned = await here.planned()
+        assert (planned.forecast.passing, planned.forecast.record_ids["loans"].total()) == (8, 8)
+        assert await already_loaded(planned, here.tools()) == 6
+
+    run_virtual(main())
+
+
+def test_a_fault_is_told_of_the_dataset_that_judges_now(bed: Callable[..., Bed]) -> None:
+    """It failed for none, or for one that there was not."""
+
+    async def main() -> None:
+        here = bed(bad={"two": Fault("too_long", "longer", "loans"), "three": Fault("unknown_dataset", "none")})
+        await here.fail(message("two", "m2"), message("three", "m3"))
+        assert (await here.planned()).forecast.failing == {
+            ("loans", "too_long", "longer"): 1,
+            ("", "unknown_dataset", "none"): 1,
+        }
 
     run_virtual(main())
 

@@ -1,5 +1,6 @@
 """What a parcel tells of its items' past, and of a raw file that goes back as a whole."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ import pytest
 
 from service.core.datasets import Dataset
 from service.core.marks import Mark
-from service.core.model import Original
+from service.core.model import Attribute, Original
 from service.core.moments import EARLIEST, naive
 from service.core.notice import File, FileNotice
 from service.core.zones import batch_of
+from service.quarantine.reprocess import claims
 from service.quarantine.reprocess.rounds import Awaited
 from service.quarantine.reprocess.run import Run
 from tests.fakes.queue import EPOCH
@@ -59,6 +61,117 @@ def test_a_notice_that_goes_back_is_awaited_as_what_it_is_about(
         _, [portion] = await here.round(done.round_id)
         moment = naive(EPOCH) if rows else None
         assert portion.items[0].awaited == (Awaited("loans", batch_of(RAW_FILE), moment=moment),)
+
+    run_virtual(main())
+
+
+def without_originals(here: Bed) -> None:
+    """Their retention has ended."""
+    for uri in [uri for uri in here.store.objects if "/originals/" in uri]:
+        del here.store.objects[uri]
+
+
+def test_an_original_that_is_gone_comes_from_its_letter(bed: Callable[..., Bed]) -> None:
+    async def main() -> None:
+        here = bed()
+        body = '{"a": 1}\n\ud800 ü \\u0000'
+        await here.fail(message(body, "m1"), message("two", "m2"), message("three", "m3", code="too_large"))
+        await here.fail(records((0, 0)))
+        without_originals(here)
+        planned = await here.planned()
+        assert (planned.forecast.unknown, planned.forecast.chosen) == (4, 4)
+        assert not any(here.reprocess_queue.received.values()), "no rehearsal looks there"
+        here.journal.effects.clear()
+        done = await here.run(code="unknown_dataset")
+        assert (done.sent, done.messages, done.letters, done.refused) == (2, 2, 2, {})
+        sent = {one.body: one for one in here.queues["land"].sent.values()}
+        assert sent.keys() == {body, "two"}
+        assert sent[body].attributes["raw"] == Attribute("Binary", b"\0\xff")
+        mark = Mark.of(Original("m", EPOCH, sent[body].attributes, body))
+        assert mark is not None
+        assert (mark.origin, mark.attempt, mark.round_id) == ("m1", 1, done.round_id)
+        assert await here.states_of() == ["open"] * 2 + ["reprocessed"] * 2
+        assert len(here.reprocess_queue) == 2
+        told = [effect.split()[:2] for effect in here.journal.effects]
+        assert told.index(["records", "send"]) < told.index(["put", "errors"]) < told.index(["reprocess", "delete"])
+
+    run_virtual(main())
+
+
+def test_what_is_gone_from_everywhere_is_told_and_not_sent(bed: Callable[..., Bed]) -> None:
+    """One was too large for its letter, which only points to it; the letter of the other one has expired."""
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(message("expired", "m2"))
+        here.reprocess_queue.take()
+        uri = "s3://errors/originals/dt=2025-12-31/one.json"
+        here.store.objects[uri] = json.dumps(Original("m1", FAILED, {}, "one").as_json()).encode()
+        await here.fail(message("one", "m1"), pointer=uri)
+        await here.fail(records((0, 0)))
+        assert (await here.planned()).forecast.unknown == 1, "the raw file"
+        without_originals(here)
+        done = await here.run()
+        assert (done.sent, done.messages) == (0, 0)
+        assert done.refused == {"its original is gone from the errors zone": 2, "the raw file is gone": 1}
+        assert await here.states_of() == ["open"] * 3
+        assert (await here.reprocess_queue.depth()).waiting == 2
+
+    run_virtual(main())
+
+
+def test_originals_from_letters_are_bounded_and_the_next_run_sends_the_others(
+    bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "KEPT_BYTES_MAX", 6_000)
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(*(message(f"{number}" * 1_000, f"m{number}") for number in range(9)))
+        here.reprocess_queue.put(*here.reprocess_queue.sent.values())
+        without_originals(here)
+        done = await here.run()
+        assert (done.sent, done.refused) == (5, {claims.NO_ROOM: 4}), "a copy takes no room of its own"
+        assert (await here.run()).sent == 4
+        assert sorted(here.queues["land"].bodies) == [f"{number}" * 1_000 for number in range(9)]
+
+    run_virtual(main())
+
+
+def test_only_what_is_gone_is_kept_of_letters(bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "KEPT_BYTES_MAX", 1_500)
+
+    async def main() -> None:
+        here = bed()
+        await here.fail(message("2" * 1_000, "m2"))
+        without_originals(here)
+        [letter] = here.reprocess_queue.sent.values()
+        here.reprocess_queue.take()
+        await here.fail(message("1" * 1_000, "m1"))
+        here.reprocess_queue.put(letter)
+        done = await here.run()
+        assert (done.sent, done.letters, done.refused) == (2, 2, {})
+
+    run_virtual(main())
+
+
+def test_of_several_letters_about_one_failure_the_latest_is_kept(
+    bed: Callable[..., Bed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the room of the one before it."""
+    monkeypatch.setattr(claims, "KEPT_BYTES_MAX", 1_500)
+
+    async def main() -> None:
+        here = bed()
+        tries = [(after, {"try": Attribute("String", f"{after}")}) for after in (1, 3, 2)]
+        told = [message("1" * 1_000, "m1", after=after, attributes=attributes) for after, attributes in tries]
+        here.reprocess_queue.put(*(letter.outgoing() for letter in told))
+        found = claims.Claims(here.reprocess_queue, here.means.clock)
+        await found.gather({told[0].error_id, "not there"}, lambda: False, keep={told[0].error_id})
+        original = found.original(told[0].error_id)
+        assert original is not None
+        assert original.attributes == {"try": Attribute("String", "3")}
+        assert found.original("not there") is None
 
     run_virtual(main())
 

@@ -265,6 +265,7 @@ def test_what_was_tried_too_often_is_parked_and_needs_to_be_asked_for(bed: Calla
         done = await here.run()
         assert (done.sent, done.parked, len(here.queues["land"])) == (0, 1, 2)
         assert await here.states_of() == ["parked"]
+        assert [row["round_id"] for row in (await here.now()).values()] == [mark_of(sent).round_id], "it failed in that"
         assert len(here.reprocess_queue) == 1
         [row] = (await here.error_table()).groups(choice())
         assert [state.state for state in await here.states.read([row.fingerprint])] == ["parked"]
@@ -287,24 +288,6 @@ def test_tries_count_for_a_record_whatever_it_failed_of(bed: Callable[..., Bed])
         planned = await here.planned(code="bad_type")
         assert [(item.row_index, item.tried) for item in planned.exhausted] == [(0, 3)]
         assert not planned.items
-
-    run_virtual(main())
-
-
-def test_originals_that_are_gone_are_told_and_not_sent(bed: Callable[..., Bed]) -> None:
-    async def main() -> None:
-        here = bed()
-        await here.fail(message("one", "m1"))
-        await here.fail(records((0, 0)))
-        for uri in [uri for uri in here.store.objects if "/originals/" in uri]:
-            del here.store.objects[uri]
-        planned = await here.planned()
-        assert (planned.forecast.unknown, planned.forecast.chosen) == (2, 2)
-        done = await here.run()
-        assert (done.sent, done.messages) == (0, 0)
-        assert done.refused == {"its original is gone from the errors zone": 1, "the raw file is gone": 1}
-        assert await here.states_of() == ["open"] * 2
-        assert len(here.reprocess_queue) == 2
 
     run_virtual(main())
 

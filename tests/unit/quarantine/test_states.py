@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.core.errors import ContendedError, TransientError
 from service.core.ports import Means
 from service.core.zones import Zone
+from service.quarantine.known import Brought
 from service.quarantine.look import STATES_MAX, Look
 from service.quarantine.states import (
     BATCHES_MAX,
@@ -66,6 +67,10 @@ class Kept:
         [state] = await self.states.read([fingerprint])
         return state
 
+    async def marked(self, standing: Standing, failed: int) -> bool:
+        """Somebody who has seen it with that count has it stand so."""
+        return await self.states.mark(replace(await self.one(), failed=failed), standing)
+
 
 def run(main: Callable[[Kept], Coroutine[Any, Any, None]]) -> Kept:
     kept = Kept()
@@ -112,7 +117,7 @@ def test_what_a_later_version_adds_is_no_damage() -> None:
 
 
 def some_letters(*numbers: int, each: int = 1, last: int = 0) -> Failed:
-    named = tuple((f"{number:0{LETTER_ID_CHARS}}", each) for number in numbers)
+    named = tuple(Brought(f"{number:0{LETTER_ID_CHARS}}", each) for number in numbers)
     return replace(failed(count=each * len(named), last=last), letters=named)
 
 
@@ -126,6 +131,89 @@ def test_letters_count_once_in_whichever_batches_they_come() -> None:
             assert kept.store.objects[kept.states.uri(ONE)] == before
         await kept.states.count([some_letters(3, 4, each=10), some_letters(5, each=1)], "b5")
         assert (await kept.one()).failed == 41
+
+    run(main)
+
+
+RAW, LATER_RAW = "s3://raw/loans/one.parquet", "s3://raw/loans/other.parquet"
+
+
+def letter(number: int, *rows: int, raw_file: str = RAW, sent_back: bool = False, last: int = 0) -> Failed:
+    """Of refine's, about the first record in each of these messages."""
+    places = [(row, 0) for row in rows]
+    brought = Brought(f"{number:0{LETTER_ID_CHARS}}", len(places), raw_file, places, sent_back)
+    return replace(failed(count=len(places), last=last), letters=(brought,))
+
+
+def test_records_count_once_in_whichever_letters_they_are_told_of() -> None:
+    """A replay judged them again: in letters of their own, fewer or other ones together."""
+
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(99)
+        await kept.states.count([letter(1, *range(10)), letter(2, 0, 1, raw_file=LATER_RAW)], "b1")
+        await kept.states.told([Told(ONE, 12, resolved=False)], EPOCH)
+        for number, rows in enumerate(([*range(10)], [3, 4], [9, 0]), start=3):
+            again = replace(letter(number, *rows, last=number), sentence=f"of try {number}")
+            await kept.states.count([again, letter(number + 10, 1, raw_file=LATER_RAW)], f"b{number}")
+            state = await kept.one()
+            assert (state.failed, state.news, state.state) == (12, None, "open")
+            assert state.untold_since is None, "what comes next waits for others that appear with it"
+            assert (state.sentence, state.last_failed_at) == (f"of try {number}", EPOCH + number * SECOND)
+        await kept.states.count([letter(20, 1, 9, 10, 11), letter(21, 2, raw_file=LATER_RAW)], "b20")
+        assert ((await kept.one()).failed, (await kept.one()).news) == (15, "more")
+        await kept.states.count([letter(22, *range(12)), letter(23, 0, 1, 2, raw_file=LATER_RAW)], "b22")
+        assert (await kept.one()).failed == 15, "those of later batches are known as well"
+
+    run(main)
+
+
+def test_a_record_that_was_sent_back_and_failed_again_counts_again() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(99)
+        await kept.states.count([letter(1, 0, 1, 2)], "b1")
+        await kept.marked("reprocessed", 3)
+        await kept.states.count([letter(2, 1, 2, sent_back=True, last=1)], "b2")
+        assert ((await kept.one()).failed, (await kept.one()).state) == (5, "open")
+        await kept.states.count([letter(3, 0, 1, last=2)], "b3")
+        assert (await kept.one()).failed == 5, "a replay's is no more"
+
+    run(main)
+
+
+def test_all_that_fails_after_it_was_resolved_counts_and_is_news() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(99)
+        await kept.states.count([letter(1, 0, 1, 2)], "b1")
+        await kept.states.told([Told(ONE, 3, resolved=True)], EPOCH)
+        await kept.marked("resolved", 3)
+        await kept.states.count([letter(2, 1, 2, last=1)], "b2")
+        state = await kept.one()
+        assert (state.failed, state.state, state.news) == (5, "open", "new")
+        for number in (2, 3):
+            await kept.states.count([letter(number, 1, 2, last=number)], f"b{number}")
+        assert (await kept.one()).failed == 5
+
+    run(main)
+
+
+@pytest.mark.parametrize("standing", ["reprocessed", "parked"])
+@pytest.mark.parametrize("number", [1, 2], ids=["the same letter", "another one"])
+def test_what_a_replay_rejects_again_is_open_and_no_news(standing: Standing, number: int) -> None:
+    """Its row is: and nobody who has looked before may have it stand otherwise."""
+
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(99)
+        await kept.states.count([letter(1, 0, 1, last=5)], "b1")
+        await kept.states.told([Told(ONE, 2, resolved=False)], EPOCH)
+        await kept.marked(standing, 2)
+        before = await kept.one()
+        await kept.states.count([letter(1, 0, 1, last=5)], "b2")
+        assert await kept.one() == before, "it came twice, from one try"
+        await kept.states.count([letter(number, 0, 1, last=6)], "b3")
+        state = await kept.one()
+        assert (state.state, state.failed, state.news) == ("open", 2, None)
+        assert not await kept.states.mark(before, "resolved")
+        assert await kept.states.mark(state, "resolved")
 
     run(main)
 
@@ -145,7 +233,7 @@ def test_what_is_known_opens_what_was_resolved_only_if_it_failed_since() -> None
         await asyncio.sleep(9)
         await kept.states.count([some_letters(1, 2, last=3)], "b1")
         await kept.states.told([Told(ONE, 2, resolved=True)], EPOCH)
-        await kept.states.mark(ONE, "resolved", failed=2)
+        await kept.marked("resolved", 2)
         await kept.states.count([some_letters(2, last=3)], "b2")
         assert ((await kept.one()).state, (await kept.one()).failed) == ("resolved", 2)
         await kept.states.count([some_letters(2, last=4)], "b2")
@@ -175,10 +263,11 @@ def test_so_many_letters_are_remembered_and_the_batch_besides() -> None:
     run(main)
 
 
-def test_who_reads_states_holds_no_letters() -> None:
+def test_who_reads_states_holds_neither_letters_nor_records() -> None:
     async def main(kept: Kept) -> None:
-        await kept.states.count([some_letters(1)], "b1")
-        assert (await kept.one()).letters == ""
+        await kept.states.count([some_letters(1), letter(2, 0)], "b1")
+        assert b'"records": ""' not in kept.store.objects[kept.states.uri(ONE)]
+        assert ((await kept.one()).letters, (await kept.one()).records) == ("", "")
 
     run(main)
 
@@ -311,7 +400,7 @@ async def _begins_anew(kept: Kept, body: bytes) -> None:
     kept.store.objects[kept.states.uri(ONE)] = body
     assert await kept.states.read([ONE]) == []
     await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
-    assert not await kept.states.mark(ONE, "resolved", failed=0)
+    assert not await kept.states.mark(State.began(failed(), "b0", EPOCH), "resolved")
     assert kept.store.objects[kept.states.uri(ONE)] == body
     await kept.states.count([failed(count=2)], "b1")
     assert (await kept.one()).failed == 2
@@ -350,6 +439,7 @@ MOMENTS = st.integers(0, 10**6).map(lambda number: EPOCH + timedelta(microsecond
         lost=st.integers(0),
         lost_in=st.lists(st.text(max_size=9)).map(tuple),
         letters=st.text(max_size=99),
+        records=st.text(max_size=99),
     )
 )
 @settings(deadline=None, derandomize=True)
@@ -363,13 +453,13 @@ def test_it_is_resolved_only_if_it_has_not_failed_since() -> None:
         await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
         assert (await kept.one()).news is None
         await kept.states.count([failed()], "b2")
-        assert not await kept.states.mark(ONE, "resolved", failed=5)
+        assert not await kept.marked("resolved", 5)
         assert (await kept.one()).state == "open"
-        assert await kept.states.mark(ONE, "resolved", failed=6)
+        assert await kept.marked("resolved", 6)
         assert (await kept.one()).news == "resolved"
         await kept.states.told([Told(ONE, 6, resolved=True)], EPOCH + SECOND)
         assert (await kept.one()).news is None
-        assert await kept.states.mark(ONE, "resolved", failed=6)
+        assert await kept.marked("resolved", 6)
         assert (await kept.one()).news is None, "marking it again is no news"
         await kept.states.count([failed()], "b3")
         state = await kept.one()
@@ -400,19 +490,23 @@ def test_what_is_resolved_is_lost_no_more() -> None:
     async def main(kept: Kept) -> None:
         await kept.states.count([failed(count=5)], "b1")
         await kept.states.miss({ONE: 3}, "r1")
-        await kept.states.mark(ONE, "resolved", failed=5)
+        await kept.marked("resolved", 5)
         assert (await kept.one()).news == "resolved"
         await kept.states.miss({ONE: 1}, "r2")
         await kept.states.told([Told(ONE, 5, resolved=True, lost=3)], EPOCH)
-        await kept.states.mark(ONE, "open", failed=5)
+        await kept.marked("open", 5)
         assert ((await kept.one()).news, (await kept.one()).lost) == (None, 0)
 
     run(main)
 
 
+LATER = ("lost", "lost_in", "letters", "records")
+"""What older versions do not write."""
+
+
 def test_an_object_of_an_older_version_has_lost_nothing() -> None:
     body = State.began(failed(), "b1", EPOCH).to_json()
-    older = {name: value for name, value in json.loads(body).items() if name not in ("lost", "lost_in", "letters")}
+    older = {name: value for name, value in json.loads(body).items() if name not in LATER}
     state = State.from_json(json.dumps(older).encode())
     assert state is not None
     assert (state.failed, state.lost, state.lost_in) == (1, 0, ())
@@ -424,8 +518,8 @@ def test_only_resolving_is_news(standing: Standing) -> None:
     async def main(kept: Kept) -> None:
         await kept.states.count([failed(count=5)], "b1")
         await kept.states.told([Told(ONE, 5, resolved=False)], EPOCH)
-        await kept.states.mark(ONE, "resolved", failed=5)
-        await kept.states.mark(ONE, standing, failed=5)
+        await kept.marked("resolved", 5)
+        await kept.marked(standing, 5)
         assert ((await kept.one()).state, (await kept.one()).news) == (standing, None)
         await kept.states.count([failed()], "b2")
         assert ((await kept.one()).state, (await kept.one()).news) == ("open", "more")
