@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,7 +21,7 @@ from service.quarantine.reprocess.tools import Tools
 from service.settings import Settings
 from tests.fakes.journal import Away
 from tests.fakes.queue import EPOCH
-from tests.fakes.time import LoopClock
+from tests.fakes.time import LoopClock, VirtualLoop
 from tests.fakes.world import KEY
 from tests.unit.quarantine.reprocess_bed import Bed, about, lay_raw, message, notice, records
 
@@ -72,10 +72,25 @@ class Desk:
 
 
 class NewYear(LoopClock):
-    """Real seconds pass here, but it is always the same moment of the same day."""
+    """It is always the same moment of the same day, whatever passes."""
 
     def now(self) -> datetime:
         return EPOCH
+
+
+class VirtualTime(asyncio.DefaultEventLoopPolicy):
+    """Commands run loops of their own; in these nobody waits."""
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return VirtualLoop()
+
+
+@pytest.fixture(autouse=True)
+def virtual_time() -> Iterator[None]:
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(VirtualTime())
+    yield
+    asyncio.set_event_loop_policy(before)
 
 
 @pytest.fixture
