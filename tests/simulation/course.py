@@ -15,8 +15,8 @@ from service.runtime import EXIT_DRAINED, supervise
 from service.settings import Settings
 from service.wiring.build import build
 from tests.fakes.journal import Journal
-from tests.fakes.time import run_virtual
 from tests.fakes.world import QUEUES, World, crashes
+from tests.simulation.loop import run_counting
 from tests.simulation.operators import Operators, sent_back
 from tests.simulation.people import People
 from tests.simulation.plan import TURBULENT_SECONDS, Plan
@@ -43,7 +43,7 @@ def simulate(plan: Plan) -> Run:
     run.definitions = {name: [dataset.definition] for name, dataset in datasets.items()}
     journal.after = run.effect
     with mock.patch.object(portions, "PORTION_BYTES", run.setup.portion_bytes):
-        run_virtual(_Course(run).run())
+        run_counting(_Course(run).run())
     return run
 
 

@@ -1,14 +1,16 @@
 """What costs a process of the simulation more than the work itself, and is the same each time: kept from run to run.
 
-DuckDB: opening a database costs more than a small file's work. Refine has one, whose statements replace what the last
-file left (`CREATE OR REPLACE TEMP TABLE`), and whose settings are locked once; tables of errors have another, each with
-a cursor of its own, because several are asked at a time. Parquet: what was read of the same bytes is not read again.
+DuckDB: opening a database costs more than a small file's work. So refine has one, whose statements replace what the
+last file left (`CREATE OR REPLACE TEMP TABLE`), and tables of errors have another, each with a cursor of its own,
+because several are asked at a time. Long statements are parsed once. And what was asked about the same rows after the
+same statements is not asked again: a rehearsal judges the same few records over and over. Parquet: what was read of the
+same bytes is not read again.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 from unittest import mock
 
@@ -16,17 +18,45 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+WITHOUT_PLANS = "PRAGMA disable_optimizer"
+"""A better plan costs more than it saves with a handful of rows. The tests of refine and of error tables have it on."""
 KEPT_MAX = 4_000
 """Tables, and answers; a run has some hundred of each."""
 
 
-class _One:
-    """Stands where a fresh connection is expected, and is left open."""
+@dataclass
+class _Database:
+    """One that stays open, what is known of its statements, and what was asked before."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    connection: duckdb.DuckDBPyConnection
+    set_up: str | None = None
+    _parsed: dict[str, duckdb.Statement] = field(default_factory=dict)
+    _answers: dict[object, Any] = field(default_factory=dict)
+
+    def parsed(self, statement: str) -> duckdb.Statement:
+        """Ready to be bound and run; of one statement only."""
+        if statement not in self._parsed:
+            [self._parsed[statement]] = self.connection.extract_statements(statement)
+        return self._parsed[statement]
+
+    def answer(self, key: object, ask: Callable[[], Any]) -> Any:
+        """What was answered before; what fails is asked each time."""
+        if key not in self._answers:
+            if len(self._answers) >= KEPT_MAX:
+                self._answers.clear()
+            self._answers[key] = ask()
+        return self._answers[key]
+
+
+class _Connection:
+    """Stands where a fresh connection is expected. What changes its tables is put off until a question needs it."""
+
+    def __init__(self, database: _Database, connection: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
         self._connection = connection
-        self._set: set[str] = set()
-        self._answers: dict[object, list[Any]] = {}
+        self._put_off: list[Callable[[], object]] = []
+        self._told = hashlib.sha256()
+        """Of all that was registered and changed: the same tables give the same answers."""
 
     def __enter__(self) -> Self:
         return self
@@ -34,86 +64,79 @@ class _One:
     def __exit__(self, *_: object) -> None:
         return
 
-    def execute(self, statement: str, *given: Any) -> Any:
-        if "lock_configuration" not in statement:
-            return self._connection.execute(statement, *given)
-        if statement not in self._set:
-            assert not self._set, "refine sets up every database in the same way"
-            self._connection.execute(statement)
-            self._set.add(statement)
-        return None
-
-    def cursor(self) -> "_Cursor":
-        return _Cursor(self._connection.cursor(), self._answers)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
-class _Cursor:
-    """The same where several are open at once: what is temporary is each one's own.
-
-    The same question about the same rows has the same answer, so it is asked once; until then nothing is set up.
-    """
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, answers: dict[object, list[Any]]) -> None:
-        self._cursor = cursor
-        self._answers = answers
-        self._tables: list[tuple[str, pa.Table]] = []
-        self._views: list[str] = []
-        self._about = b""
-
     def register(self, name: str, rows: pa.Table) -> None:
         """Remember it, and what is in it."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
-        self._about = hashlib.sha256(sink.getvalue()).digest()
-        self._tables.append((name, rows))
+        self._told.update(sink.getvalue())
+        self._change(name, lambda: self._connection.register(name, rows))
 
-    def execute(self, statement: str, given: Mapping[str, Any] | None = None) -> "_Answer":
-        """Set up now or later; or the answer."""
+    def execute(self, statement: str, given: Mapping[str, Any] | None = None) -> "_Asked":
+        """A change is put off; the answer to a question comes when it is fetched."""
         if "lock_configuration" in statement:
-            return _Answer([])
-        if statement.lstrip().startswith("CREATE"):
-            self._views.append(statement)
-            return _Answer([])
-        key = self._about, statement, repr(given)
-        if key not in self._answers:
-            if len(self._answers) >= KEPT_MAX:
-                self._answers.clear()
-            self._set_up()
-            self._answers[key] = self._cursor.execute(statement, given).fetchall()
-        return _Answer(self._answers[key])
+            self._set_up(statement)
+        elif statement.lstrip().startswith(("CREATE", "DELETE")):
+            run = self._database.parsed(statement.replace("CREATE TEMP VIEW", "CREATE TEMP TABLE"))
+            self._change((statement, repr(given)), lambda: self._connection.execute(run, given))
+        return _Asked(self, statement, given)
 
-    def _set_up(self) -> None:
-        for name, rows in self._tables:
-            self._cursor.register(name, rows)
-        for view in self._views:
-            self._cursor.execute(view)
-        self._tables, self._views = [], []
+    def sql(self, statement: str) -> "_Asked":
+        """A question without parameters."""
+        return _Asked(self, statement, None)
+
+    def answer(self, statement: str, given: Mapping[str, Any] | None, fetched: str) -> Any:
+        """To a question about the tables as they are now, as rows or as Arrow."""
+
+        def ask() -> Any:
+            for change in self._put_off:
+                change()
+            self._put_off.clear()
+            if fetched == "to_arrow_table":
+                return self._connection.sql(statement).to_arrow_table()
+            return self._connection.execute(self._database.parsed(statement), given).fetchall()
+
+        return self._database.answer((self._told.digest(), statement, repr(given), fetched), ask)
+
+    def _set_up(self, statement: str) -> None:
+        if self._database.set_up is None:
+            self._connection.execute(WITHOUT_PLANS)
+            self._connection.execute(statement)
+            self._database.set_up = statement
+        assert statement == self._database.set_up, "every database of a kind is set up in the same way"
+
+    def _change(self, what: object, change: Callable[[], object]) -> None:
+        self._told.update(repr(what).encode())
+        self._put_off.append(change)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    rows: list[Any]
+class _Asked:
+    connection: _Connection
+    statement: str
+    given: Mapping[str, Any] | None
 
     def fetchall(self) -> list[Any]:
         """A list of the caller's own."""
-        return [*self.rows]
+        return [*self.connection.answer(self.statement, self.given, "fetchall")]
+
+    def to_arrow_table(self) -> pa.Table:
+        """A table, which nobody changes."""
+        return self.connection.answer(self.statement, self.given, "to_arrow_table")
 
 
 @contextmanager
 def one_database() -> Iterator[None]:
     """Within, `duckdb.connect` gives refine the same database each time, and tables of errors share another."""
-    opened: dict[bool, _One] = {}
+    opened: dict[bool, _Database] = {}
     connect = duckdb.connect
 
-    def again(*, config: Any) -> _One | _Cursor:
+    def again(*, config: Any) -> _Connection:
         errors = config["memory_limit"] == "1GB"  # refine's is counted in bytes
         if errors not in opened:
-            opened[errors] = _One(connect(config=config))
-        return opened[errors].cursor() if errors else opened[errors]
+            opened[errors] = _Database(connect(config=config))
+        kept = opened[errors]
+        return _Connection(kept, kept.connection.cursor() if errors else kept.connection)
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(duckdb, "connect", again))
@@ -122,7 +145,7 @@ def one_database() -> Iterator[None]:
             yield
         finally:
             for one in opened.values():
-                one.close()
+                one.connection.close()
 
 
 class _Reading:

@@ -21,16 +21,20 @@ Rows = list[tuple[Any, ...]]
 
 
 def breach(
-    near: str = "", among: Callable[[Plan], bool] = lambda plan: not plan.peopled, instead: Sequence[Fault] = ()
+    near: str = "",
+    among: Callable[[Plan], bool] = lambda plan: not plan.peopled,
+    instead: Sequence[Fault] = (),
+    *,
+    first: int | None = None,
 ) -> BrokenError | None:
     """What the checker says first, of the seeds; anything else that is raised is a fault of the test's own.
 
-    Seeds with such a fault are tried first, and only those `among`, with these faults `instead` of the drawn ones:
-    which only saves time.
+    The seed `first` is tried first, then seeds with such a fault, and only those `among`, with these faults `instead`
+    of the drawn ones: which only saves time.
     """
 
-    def far(plan: Plan) -> bool:
-        return not any(near in f"{fault.point} {fault.kind}" for fault in plan.faults)
+    def far(plan: Plan) -> tuple[bool, bool]:
+        return plan.seed != first, not any(near in f"{fault.point} {fault.kind}" for fault in plan.faults)
 
     plans = sorted(filter(among, map(Plan.of, SEEDS)), key=far)
     with one_database():
@@ -50,7 +54,7 @@ class Change:
     """What becomes of the statements of a load transaction, by their names.
 
     Those `without` are not run; `late` is run right after another; `text` puts words in the place of others; `answer`
-    is given in the place of a statement's rows. Found soonest `near` some kind of fault.
+    is given in the place of a statement's rows. Found soonest `near` some kind of fault, and in the seed `first`.
     """
 
     without: str = ""
@@ -58,6 +62,7 @@ class Change:
     text: tuple[str, str, str] = ("", "", "")
     answer: tuple[str, Any] = ("", None)
     near: str = ""
+    first: int | None = None
 
 
 def change_transactions(patch: pytest.MonkeyPatch, change: Change) -> None:

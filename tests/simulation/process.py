@@ -14,6 +14,7 @@ from service.telemetry.metrics import Metrics
 from tests.fakes.journal import Crash
 from tests.fakes.time import LoopClock
 from tests.simulation.faults import Fault
+from tests.simulation.loop import tasks
 from tests.simulation.weather import Weather
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class Process:
         self.held |= receipts
         now = asyncio.get_running_loop().time()
         self.held_bytes_peak = max(self.held_bytes_peak, sum(size for until, size in self.held.values() if until > now))
-        self.tasks_peak = max(self.tasks_peak, len(asyncio.all_tasks()))
+        self.tasks_peak = max(self.tasks_peak, tasks())
 
     async def call(
         self,

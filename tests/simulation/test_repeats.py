@@ -13,6 +13,8 @@ from tests.simulation.faults import PAIRS, Fault
 from tests.simulation.plan import Plan
 
 SEEDS = (3, 10, 13, 17, 44)
+PEOPLED = 93
+"""Where the same is judged and asked many times."""
 PRINT_JOURNALS = """
 import sys
 from tests.simulation.database import one_database
@@ -50,6 +52,13 @@ def test_so_it_does_in_a_fresh_interpreter_with_other_hashes(hash_seed: str) -> 
         check=True,
     )
     assert _digest(fresh.stdout.removesuffix("\n")) == _digest(journals)
+
+
+def test_what_is_kept_from_world_to_world_changes_none() -> None:
+    plan = Plan.of(PEOPLED)
+    with one_database():
+        journals = [simulate(plan).journal for _ in range(2)]
+    assert journals == [simulate(plan).journal] * 2
 
 
 def test_a_plan_from_the_command_line_does_the_same() -> None:

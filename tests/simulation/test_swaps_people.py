@@ -163,27 +163,28 @@ def differences_are_told_short(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(explain, "Finding", short)
 
 
-MUTANTS: tuple[Mutant, ...] = (
-    things_are_sent_before_the_round_is_stored,
-    rows_say_so_before_anything_is_sent,
-    rows_say_so_before_the_round_knows,
-    portions_are_not_written_down,
-    rows_are_not_announced,
-    tries_are_not_counted,
-    all_claimed_letters_are_deleted,
-    letters_of_later_failures_are_deleted,
-    what_waits_counts_as_resolved,
-    what_failed_again_counts_as_resolved,
-    a_replay_is_older_than_the_ledger,
-    a_repair_sends_nothing,
-    a_repair_announces_what_was_loaded,
-    a_lost_notice_is_taken_for_one_on_its_way,
-    a_superseded_file_still_counts,
-    differences_are_told_short,
-)
+MUTANTS: dict[Mutant, int] = {
+    things_are_sent_before_the_round_is_stored: 93,
+    rows_say_so_before_anything_is_sent: 213,
+    rows_say_so_before_the_round_knows: 13,
+    portions_are_not_written_down: 93,
+    rows_are_not_announced: 93,
+    tries_are_not_counted: 13,
+    all_claimed_letters_are_deleted: 93,
+    letters_of_later_failures_are_deleted: 253,
+    what_waits_counts_as_resolved: 133,
+    what_failed_again_counts_as_resolved: 133,
+    a_replay_is_older_than_the_ledger: 533,
+    a_repair_sends_nothing: 93,
+    a_repair_announces_what_was_loaded: 293,
+    a_lost_notice_is_taken_for_one_on_its_way: 93,
+    a_superseded_file_still_counts: 413,
+    differences_are_told_short: 93,
+}
+"""And a world that shows it soon; others that show it are tried where this one does not any more."""
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize("mutant", list(MUTANTS), ids=lambda mutant: mutant.__name__)
 def test_a_command_that_does_otherwise_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)
-    assert breach("by hand", lambda plan: plan.peopled) is not None
+    assert breach("by hand", lambda plan: plan.peopled, first=MUTANTS[mutant]) is not None

@@ -153,6 +153,11 @@ NEAR: dict[Mutant, str] = {
     what_a_cancelled_batch_of_calls_leaves_is_waited_for: "hang",
 }
 """Found soonest where such a fault is drawn."""
+FIRST: dict[Mutant, int] = {
+    what_a_cancelled_batch_of_calls_leaves_is_waited_for: 131,
+    a_late_extension_is_believed: 35,
+}
+"""The worlds that show what few others do."""
 AMONG: dict[Mutant, Callable[[Plan], bool]] = {a_call_takes_more_than_sqs_does: lambda plan: plan.crowded}
 """Found where so many messages come."""
 
@@ -165,4 +170,5 @@ def _alone(plan: Plan) -> bool:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_service_that_does_not_listen_to_the_queue_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)
-    assert breach(NEAR.get(mutant, ""), AMONG.get(mutant, _alone)) is not None
+    found = breach(NEAR.get(mutant, ""), AMONG.get(mutant, _alone), first=FIRST.get(mutant))
+    assert found is not None
