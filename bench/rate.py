@@ -68,9 +68,9 @@ class Work:
 WORKS = (
     Work("land", "message", "one event", Bodies(4_000, 1), 4_000, (0.25, 0.5, 1)),
     Work("land", "message", "100 events", Bodies(1_000, 100), 1_000, (0.25, 0.5, 1)),
-    Work("refine", "raw file", "1,000 messages of one event", Bodies(1_000, 1), 40, (1, 2)),
-    Work("refine", "raw file", "50,000 messages of one event", Bodies(50_000, 1), 6, (1, 2)),
-    Work("refine", "raw file", "2,500 messages of 100 events", Bodies(2_500, 100), 4, (1, 2)),
+    Work("refine", "raw file", "1,000 messages of one event", Bodies(1_000, 1), 40, (0.5, 1)),
+    Work("refine", "raw file", "50,000 messages of one event", Bodies(50_000, 1), 6, (0.5, 1)),
+    Work("refine", "raw file", "2,500 messages of 100 events", Bodies(2_500, 100), 4, (0.5, 1)),
     Work("load", "refined file", "500 rows", Bodies(1_000, 1), 200, (0.5,)),
 )
 
