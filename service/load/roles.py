@@ -20,7 +20,6 @@ OPERATOR = "acequia_operator"
 """Who makes tables; what others may do with those is said for each user who has it."""
 NOBODY = f"default privileges: nobody makes tables yet; grant {OPERATOR} to who migrates, and run this again"
 
-_SUPERUSER = "sys:superuser"
 _NUMBERED = re.compile(r"\d{3}_\w+\.sql")
 _WHERE = re.compile(r"Only where there is (\S+)")
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -75,12 +74,13 @@ class Roles:
         schemas = listed(map(literal, (LAKE_SCHEMA, SERVICE_SCHEMA)))
         async with self._warehouse.transaction() as session:
             [(user, superuser)] = await session.fetch(self._questions.render("login"))
-            holders = await session.fetch(self._questions.render("holders"))
-            if not superuser and (user, _SUPERUSER) not in holders:
+            if not superuser:
                 raise SetupError(
                     f"warehouse: user {user} is no superuser, and roles are made and rights given by one alone: log in "
-                    "as the admin user of the cluster or workgroup"
+                    "as the admin user of the cluster or workgroup, or let that one run "
+                    f"`ALTER USER {identifier(user)} CREATEUSER` for the time; the role sys:superuser is not enough"
                 )
+            holders = await session.fetch(self._questions.render("holders"))
             roles = await session.fetch(self._questions.render("roles"))
             nested = await session.fetch(self._questions.render("nested"))
             relations = await session.fetch(self._questions.render("relations", schemas=schemas))

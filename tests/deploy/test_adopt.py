@@ -9,8 +9,8 @@ import pytest
 import yaml
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
-from tests.deploy.script import Calls, Said, run_script
-from tests.deploy.templates import PSEUDO, Loader, names, template
+from tests.deploy.script import Calls, Said, copied, run_script
+from tests.deploy.templates import ECS, PSEUDO, Loader, given, names, template
 
 LEAVE = ("keys", "logs", "queues", "registry", "storage", "trail")
 DESCRIBED = ("raw zone", "errors zone", "refined and analytics zones", "queues", "logs, alerts, secrets, trail")
@@ -26,7 +26,9 @@ esac
 """
 
 
-def adopt(tmp_path: Path, stack: str, *, twice: bool = False, code: str = "0") -> tuple[Said, Calls]:
+def adopt(
+    tmp_path: Path, stack: str, *, twice: bool = False, code: str = "0", directory: Path = ECS
+) -> tuple[Said, Calls]:
     """What came of it, where the account has our keys, one of somebody else, and one that is being deleted."""
     keys = [(f"k{number}", f"acequia prod: {one}", "Enabled") for number, one in enumerate(DESCRIBED)]
     keys += [
@@ -37,7 +39,8 @@ def adopt(tmp_path: Path, stack: str, *, twice: bool = False, code: str = "0") -
         (tmp_path / f"{name}.description").write_text(description)
         (tmp_path / f"{name}.state").write_text(state)
     given = {"KEYS": " ".join(key[0] for key in keys), "PLACE": str(tmp_path), "CODE": code}
-    return run_script("adopt", tmp_path, "prod", stack, answers=ANSWERS, AWS_REGION="eu-central-1", **given)
+    script = str(directory / "adopt")
+    return run_script(script, tmp_path, "prod", stack, answers=ANSWERS, AWS_REGION="eu-central-1", **given)
 
 
 def named(node: Any) -> Iterator[str]:
@@ -93,6 +96,14 @@ def test_each_is_found_by_its_name(tmp_path: Path) -> None:
     assert found["RawBucket"] == "acequia-prod-raw-123456789012-eu-central-1"
     assert found["LoadDeadQueue"].endswith("/acequia-prod-load-dlq")
     assert found["ServiceGroup"] == "/acequia/prod/service"
+
+
+def test_names_of_a_second_region_are_found(tmp_path: Path) -> None:
+    edited = copied(tmp_path, prod={**given("prod"), "NameSuffix": "-west"})
+    said, calls = adopt(tmp_path, "keys", directory=edited)
+    assert said.returncode == 0, said.stderr
+    asked = [call[3] for call in calls if call[1] == "describe-secret"]
+    assert asked == ["acequia-prod-west/identity-key", "acequia-prod-west/mask-key"]
 
 
 def test_it_changes_nothing_where_it_does_not_know(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Parameter files: nothing that no template takes, nothing missing, and the bank's four environments everywhere."""
 
+import re
+
 import pytest
 
 from tests.deploy.templates import ENVIRONMENTS, given, names, stacks, template
@@ -61,6 +63,47 @@ def test_whatever_is_imported_is_exported_once(environment: str) -> None:
     assert len(exported) == len(set(exported))
     for one in made.values():
         assert one.resources  # resolves every import, or fails
+
+
+ONE_IN_AN_ACCOUNT = {
+    "AWS::IAM::Role": "RoleName",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::SecretsManager::Secret": "Name",
+}
+"""What has a name that no other region of the account may use; of secrets the copies lie there."""
+SUFFIX = "-west"
+
+
+def once_in_an_account(**changed: str) -> set[str]:
+    return {
+        f"{kind} {one[name]}"
+        for stack in stacks("prod", **changed).values()
+        for kind, name in ONE_IN_AN_ACCOUNT.items()
+        for one in stack.of_type(kind).values()
+        if name in one
+    }
+
+
+def test_a_second_region_shares_no_name_with_the_first_and_names_what_is_its_own() -> None:
+    first, second = once_in_an_account(), once_in_an_account(NameSuffix=SUFFIX)
+    assert len(first) > 20
+    assert len(first) == len(second)
+    assert not first & second
+    told = str([stack.resources for stack in stacks("prod", NameSuffix=SUFFIX).values()])
+    named = set(re.findall(r":(?:role|policy)/acequia-prod-[\w-]+", told))
+    known = {one.rpartition(" ")[2] for one in second}
+    assert len(named) > 10
+    assert {one.rpartition("/")[2] for one in named} <= known
+
+
+@pytest.mark.parametrize("suffix", ["", "-west", "-2"])
+@pytest.mark.parametrize("name", [name for name in names() if "NameSuffix" in template(name).get("Parameters", {})])
+def test_a_suffix_is_short_and_follows_a_hyphen(name: str, suffix: str) -> None:
+    pattern = template(name)["Parameters"]["NameSuffix"]["AllowedPattern"]
+    assert re.fullmatch(pattern, suffix)
+    assert not re.fullmatch(pattern, "west")
+    assert not re.fullmatch(pattern, "-a-region-too-long")
 
 
 def test_profiles_differ_in_zones_and_endpoints() -> None:

@@ -1,12 +1,15 @@
 """The guide names what is there: files, stacks, parameters, alarms and metrics, each alarm with a first look."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from service.settings import PROJECT
+from tests.deploy.guide import commands
 from tests.deploy.templates import ECS, ENVIRONMENTS, LAYERS, alarms, given, names, stacks, template
 
 TEXT = (ECS / "README.md").read_text(encoding="utf-8")
@@ -91,3 +94,46 @@ def test_an_export_that_a_parameter_takes_away_is_imported_by_nobody() -> None:
         for how in ("emf", "prometheus")
     ]
     assert exported[0] == exported[1]
+
+
+def trust_policies() -> list[dict[str, Any]]:
+    return [json.loads(one) for one in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
+
+
+def test_github_is_trusted_for_one_environment_of_one_repository() -> None:
+    [trust] = [one["Statement"][0] for one in trust_policies() if "WebIdentity" in str(one)]
+    asked = {key.rpartition(":")[2]: value for key, value in trust["Condition"]["StringEquals"].items()}
+    assert asked["aud"] == "sts.amazonaws.com"
+    assert re.fullmatch(r"repo:[^*]+/[^*]+:environment:[^*]+", asked["sub"])
+    jobs = yaml.safe_load((PROJECT / ".github" / "workflows" / "release.yaml").read_text(encoding="utf-8"))["jobs"]
+    told = TEXT.split("## Releases by GitHub")[1].split("\n## ")[0]
+    assert all(f"`{job['environment']}`" in told for job in jobs.values() if "environment" in job)
+
+
+def test_what_makes_a_superuser_of_the_operator_is_taken_away_again() -> None:
+    """A superuser's password cannot be disabled (AWS: Redshift, CREATE USER), so that is the last."""
+    told = [one.text for one in commands() if one.section.startswith("5.") and one.text.startswith(("CREATE", "ALTER"))]
+    user = '"IAMR:acequia-ENV-operator"'
+    about = [one for one in told if user in one]
+    assert [one.partition(f"USER {user} ")[2] for one in about][1:] == ["NOCREATEUSER;", "PASSWORD DISABLE;"]
+    assert re.search(r"PASSWORD '<.+>' CREATEUSER;$", about[0])
+
+
+def test_a_restored_cluster_gets_its_network_and_settings_back() -> None:
+    [restore] = [one.text for one in commands() if "restore-from-cluster-snapshot" in one.text]
+    assert {*re.findall(r"--([a-z-]+)", restore)} >= {
+        "cluster-subnet-group-name",
+        "vpc-security-group-ids",
+        "cluster-parameter-group-name",
+        "iam-roles",
+    }
+
+
+def test_nothing_is_asked_for_that_no_command_before_has_set() -> None:
+    """Somebody who copies the commands from the top has every variable that a command names."""
+    known = {"AWS_REGION", "HOME"}
+    for command in commands():
+        named = {*re.findall(r"\$\{?([A-Za-z]\w*)", command.text)}
+        own = {*re.findall(r"(?:^|export |\s)([A-Z_]+)=", command.text), *re.findall(r"for (\w+) in", command.text)}
+        assert named <= known | own, command
+        known |= own

@@ -29,7 +29,8 @@ NO_SUPERUSERS = "the stand-in makes no superuser: its admin runs what needs one"
 NO_IAM_USERS = "the stand-in has no temporary passwords: the login is a secret, whose user is there"
 NO_TAIL = "version 2 of the CLI has it; PyPI has version 1"
 NO_IMPORT = "the emulator imports log groups and queues, neither keys nor secrets nor buckets"
-NO_PROD = "prod refuses an emulator's address"
+NO_PROD = "prod refuses an emulator's address (by hand: test_by_hand.py)"
+ONE_REGION = "one region is walked (by hand: test_by_hand.py)"
 ONE_PROFILE = "one profile is walked; taken away and made it is in the other steps"
 
 _MESSAGES = "--query 'events[].message' --output text"
@@ -39,16 +40,14 @@ NOT_RUN: Mapping[str, str] = {
     "TAG=build-": NO_REGISTRY,
     "docker build": NO_REGISTRY,
     "docker push": NO_REGISTRY,
-    "docker pull": NO_REGISTRY,
-    "docker tag": NO_REGISTRY,
     "PEERING=": NO_PEERING,
     "aws ec2 create-route": NO_PEERING,
     "aws ec2 authorize-security-group-ingress": NO_PEERING,
     "aws redshift": NO_REDSHIFT,
     "CREATE USER": NO_IAM_USERS,
-    "GRANT ROLE sys:superuser": NO_SUPERUSERS,
-    "REVOKE ROLE sys:superuser": NO_SUPERUSERS,
-    "deploy/ecs/deploy prod": NO_PROD,
+    "ALTER USER": NO_SUPERUSERS,
+    "7. Production": NO_PROD,
+    "The region": ONE_REGION,
     "Changing one's mind": ONE_PROFILE,
 }
 """By how a command begins, or by the section: why it is left out."""

@@ -92,20 +92,11 @@ async def test_default_privileges_are_for_owners_and_operators_or_for_nobody_yet
     assert [step.title for step in await roles(Told()).plan()][-1] == NOBODY
 
 
-@pytest.mark.parametrize(
-    ("answers", "taken"),
-    [
-        ({"login": [("ops", False)]}, False),
-        ({"login": [("ops", False)], "holders": [("else", "sys:superuser"), ("ops", "acequia_operator")]}, False),
-        ({"login": [("ops", False)], "holders": [("ops", "sys:superuser")]}, True),
-    ],
-)
-async def test_only_superusers_are_taken(answers: dict[str, list[tuple[Any, ...]]], *, taken: bool) -> None:
-    warehouse = Told(**answers)
-    if taken:
-        assert await roles(warehouse).run()
-        return
-    with pytest.raises(SetupError, match="user ops is no superuser"):
+@pytest.mark.parametrize("role", ["acequia_operator", "sys:superuser"])
+async def test_only_superusers_are_taken(role: str) -> None:
+    """The system role has no right to give rights on what others own (AWS: Redshift, system permissions for RBAC)."""
+    warehouse = Told(login=[("ops", False)], holders=[("ops", role)])
+    with pytest.raises(SetupError, match=r'user ops is no superuser.*`ALTER USER "ops" CREATEUSER`'):
         await roles(warehouse).run()
     assert warehouse.ran == []
 
