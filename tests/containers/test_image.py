@@ -1,14 +1,19 @@
 """What is in the image, and how it behaves as a process."""
 
+import os
+import subprocess
+
 import docker
 import pytest
 
+from service.settings import PROJECT
 from tests.containers.built import IMAGE
 from tests.containers.container import SMALL, Environment, worker
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 
+BUILT_BY_BUILDKIT = "acequia:test-buildkit"
 TOOLS = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git")
 
 
@@ -47,3 +52,32 @@ def test_how_it_is_started_and_stopped(image: str, engine: docker.DockerClient) 
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
     assert config["Volumes"] == {"/tmp": {}}
+
+
+def test_the_other_builder_makes_it_too(image: str, engine: docker.DockerClient) -> None:
+    """BuildKit, by the command line that came with the engine; what it makes has the same versions in it."""
+    base = os.environ.get("ACEQUIA_LOCAL_BASE_IMAGE")
+    told = [
+        "docker",
+        "build",
+        "--quiet",
+        "--tag",
+        BUILT_BY_BUILDKIT,
+        *(("--build-arg", f"BASE={base}") if base else ()),
+    ]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    done = subprocess.run([*told, "."], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    try:
+        assert done.returncode == 0, done.stderr[-4_000:]
+        versions = [
+            "-c",
+            "from importlib.metadata import distributions as d; print(*sorted(str(x.name)+x.version for x in d()))",
+        ]
+        said = [
+            engine.containers.run(one, versions, entrypoint="python", remove=True) for one in (image, BUILT_BY_BUILDKIT)
+        ]
+        assert said[0] == said[1]
+        assert engine.images.get(BUILT_BY_BUILDKIT).attrs["Config"]["User"] == "10001:10001"
+    finally:
+        if done.returncode == 0:
+            engine.images.remove(BUILT_BY_BUILDKIT)

@@ -1,7 +1,8 @@
 """CloudWatch's metric math, as far as the templates use it, for one moment: a metric has a value, or none (`None`).
 
 AWS: using metric math. An operator with a missing side gives nothing; FILL gives a value in its place; a comparison
-gives 1 or 0; IF takes a 0 for false; MAX of an array leaves out what is missing.
+gives 1 or 0; IF takes a 0 for false; MAX of an array leaves out what is missing. FILL with REPEAT takes the last value
+that there was, if there was one.
 """
 
 import ast
@@ -28,10 +29,11 @@ class UnknownError(Exception):
     """The expression has something in it that this evaluator does not know."""
 
 
-def evaluate(expression: str, metrics: Mapping[str, Value]) -> Value:
-    """The value of an expression, whose words are Python's but for IF and AND."""
+def evaluate(expression: str, metrics: Mapping[str, Value], before: Mapping[str, Value] | None = None) -> Value:
+    """The value of an expression, whose words are Python's but for IF and AND. `before` is what metrics had last."""
     python = expression.replace("IF(", "IF_(").replace(" AND ", " and ").replace(" OR ", " or ")
-    return _value(ast.parse(python, mode="eval").body, metrics)
+    last = {f"{name} before": value for name, value in (before or {}).items()}
+    return _value(ast.parse(python, mode="eval").body, {**metrics, **last})
 
 
 def _value(node: ast.expr, metrics: Mapping[str, Value]) -> Value:
@@ -63,6 +65,8 @@ def _both(op: type[Any], left: Value, right: Value) -> Value:
 
 def _call(name: str, arguments: list[ast.expr], metrics: Mapping[str, Value]) -> Value:
     match name, arguments:
+        case "FILL", [ast.Name(id=series), ast.Name(id="REPEAT")]:
+            return metrics.get(f"{series} before") if metrics[series] is None else metrics[series]
         case "FILL", [series, filling]:
             found = _value(series, metrics)
             return _value(filling, metrics) if found is None else found

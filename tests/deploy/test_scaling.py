@@ -50,6 +50,17 @@ def test_backlog_for_each_task(layer: str, waiting: Value, in_hand: Value, tasks
 
 
 @pytest.mark.parametrize("layer", SCALED)
+@pytest.mark.parametrize(
+    ("now", "before", "expected"), [(None, 3, 3_000), (2, 3, 4_500), (None, 0, 9_000), (0, 3, 9_000)]
+)
+def test_tasks_are_those_of_the_minute_before_until_they_are_told(
+    layer: str, now: Value, before: Value, expected: Value
+) -> None:
+    told = expression(policy(layer)["CustomizedMetricSpecification"]["Metrics"])
+    assert evaluate(told, {"waiting": 6_000, "in_hand": 3_000, "tasks": now}, {"tasks": before}) == expected
+
+
+@pytest.mark.parametrize("layer", SCALED)
 def test_it_looks_at_its_own_queue_and_service(layer: str) -> None:
     queries = {one["Id"]: one for one in policy(layer)["CustomizedMetricSpecification"]["Metrics"]}
     queue = {"land": "acequia-prod-records", "refine": "acequia-prod-refine"}[layer]

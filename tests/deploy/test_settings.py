@@ -9,7 +9,7 @@ import pytest
 from botocore.session import Session
 
 from service.settings import CLOSE_SECONDS, PREFIX, STOP_SECONDS_MAX, Settings
-from tests.deploy.templates import ENVIRONMENTS, LAYERS, alarms, stacks
+from tests.deploy.templates import ENVIRONMENTS, LAYERS, alarms, stacks, template
 
 LOGINS: Mapping[str, Mapping[str, str]] = {
     "secret": {"WarehouseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:loader"},
@@ -221,5 +221,11 @@ def test_how_many_tasks_there_are(environment: str) -> None:
         assert service.get("DesiredCount") == (None if scaled else 1), layer
         halted = stacks(environment, Layer=layer, Autoscaling="no", Running="no")["service"]
         assert halted.of_type("AWS::ECS::Service")["Service"]["DesiredCount"] == 0, layer
-        spot = {one["CapacityProvider"] for one in service["CapacityProviderStrategy"]} == {"FARGATE_SPOT"}
-        assert not (spot and layer in ("load", "quarantine", "all")), layer
+        strategy = service["CapacityProviderStrategy"]
+        assert sum(one["Weight"] for one in strategy) > 0, "AWS: one of them at least has a weight"
+        steady = [one.get("Base", 0) for one in strategy if one["CapacityProvider"] == "FARGATE"]
+        if "FARGATE_SPOT" not in {one["CapacityProvider"] for one in strategy}:
+            continue
+        assert scaled, "a COPY is not cut off, and mail is sent"
+        least = template("scaling")["Mappings"]["Least"][environment][layer]
+        assert steady == [least if environment == "prod" else 0], layer

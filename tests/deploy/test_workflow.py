@@ -33,6 +33,17 @@ def test_prod_comes_after_tests_dev_and_an_approval() -> None:
     assert found["preview-prod"]["environment"] != "prod", "or the approval would come before there is anything to see"
 
 
+def test_one_release_at_a_time_for_each_environment_and_none_waits_for_another_ones_approval() -> None:
+    assert "concurrency" not in yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
+    found = jobs()
+    assert {name: found[name].get("concurrency") for name in ("image", "dev", "preview-prod", "prod")} == {
+        "image": None,
+        "dev": "dev",
+        "preview-prod": None,
+        "prod": "prod",
+    }
+
+
 def test_one_image_goes_everywhere() -> None:
     found = jobs()
     assert [name for name, job in found.items() if "docker build" in commands(job)] == ["image"]
