@@ -1,5 +1,5 @@
-"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells, and its
-tries are the most; a letter of a replay knows nothing of what was before.
+"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells. A letter of
+no round, as a replay brings, knows nothing of what was before: its tries are the most that any of them tells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ _Past = tuple[datetime, int]
 
 
 def with_earliest(failures: Iterable[Failure]) -> list[Failure]:
-    """The failures, each with its first moment and all its tries; in the order given where several are the same.
+    """The failures, each with its first moment and its tries; in the order given where several are the same.
 
     A letter about records of which another one tells otherwise becomes several. Work for a thread.
     """
@@ -64,4 +64,5 @@ def _together(pasts: Iterable[_Past]) -> _Past:
 
 def _with(past: _Past, failure: Failure) -> Failure:
     first_failed_at, attempts = past
-    return replace(failure, first_failed_at=first_failed_at, attempts=attempts)
+    told = failure.attempts if failure.round_id else attempts
+    return replace(failure, first_failed_at=first_failed_at, attempts=told)
