@@ -135,6 +135,8 @@ def _run(opening: Opening, looking: Opening) -> Callable[..., None]:
                 _warn(planned)
                 _known(choice, planned, defined)
                 typer.echo("\n".join(expected_lines(planned, attempts_max=tools.attempts_max)))
+                if len(planned.items) + len(planned.exhausted) >= limit:
+                    typer.echo(f"So many are what --limit allows ({limit:,}); if more are open, run it again for them.")
                 if rehearse or not (planned.items or planned.exhausted):
                     return 0
                 if not agreed(planned, yes=yes):

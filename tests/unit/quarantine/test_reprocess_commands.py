@@ -396,3 +396,11 @@ def test_a_run_of_everything_else_says_what_it_leaves(desk: Callable[..., Desk])
     assert "1 sent back in 1 messages" in ran.output
     assert "To send them back: acequia reprocess run --dataset errors" in ran.output
     assert "--dataset errors" not in here.types("run", "--code", "bad_json").output
+
+
+@pytest.mark.parametrize(("limit", "told"), [("1", True), ("2", True), ("3", False)])
+def test_a_limit_that_is_reached_is_told(desk: Callable[..., Desk], limit: str, *, told: bool) -> None:
+    here = desk(records((0, 0), (1, 0)))
+    done = here.types("run", "--rehearse", "--limit", limit)
+    assert done.exit_code == 0, done.output
+    assert ("run it again for them" in " ".join(done.output.split())) == told
