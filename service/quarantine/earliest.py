@@ -1,5 +1,5 @@
-"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells. A letter of
-no round, as a replay brings, knows nothing of what was before: its tries are the most that any of them tells.
+"""The same failure in several letters of one batch: its first moment is the earliest that any of them tells. A letter
+of no round, as a replay brings, knows nothing of what was before: its tries are the most that any of them tells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
