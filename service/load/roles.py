@@ -77,8 +77,8 @@ class Roles:
             if not superuser:
                 raise SetupError(
                     f"warehouse: user {user} is no superuser, and roles are made and rights given by one alone: log in "
-                    "as the admin user of the cluster or workgroup, or let that one run "
-                    f"`ALTER USER {identifier(user)} CREATEUSER` for the time; the role sys:superuser is not enough"
+                    "as the admin user of the cluster or workgroup, or let that one run for the time "
+                    f"`ALTER USER {identifier(user)} PASSWORD '…' CREATEUSER`; the role sys:superuser is not enough"
                 )
             holders = await session.fetch(self._questions.render("holders"))
             roles = await session.fetch(self._questions.render("roles"))

@@ -132,7 +132,7 @@ class State:
         known = batch_id in self.batches or bool(failed.letters and not letters)
         if known and (self.state == "open" or failed.last <= self.last_failed_at):
             return self
-        records = KnownRecords(self.records)
+        records = KnownRecords("" if self.state == "resolved" else self.records)
         fresh = records.fresh(letters) if failed.letters or known else failed.count
         if self.state == "resolved":
             fresh = sum(one.count for one in letters) or failed.count

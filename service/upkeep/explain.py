@@ -74,6 +74,8 @@ SENTENCES: dict[Kind, str] = {
     "booked_twice": "the ledger has the refined file more than once: report this",
     "twice": "records that stand in the table more than once",
 }
+Bounds = tuple[int, int]
+"""At least, and at the most."""
 SENT_BACK_MAX = timedelta(days=16)
 """What was sent back longer ago is lost: rounds of reprocessing are given up after 15 days."""
 MENDS: dict[Kind, Mend] = {"not_refined": "announce", "not_loaded": "load", "half_replayed": "replay"}
@@ -123,8 +125,8 @@ class Output:
 class Facts:
     """All that the stores say about one raw file. `records` is None where it cannot be opened.
 
-    `landed_elsewhere`: every message of it lies in other, refined files too. `rows_again`: refined rows whose record an
-    earlier refining of the same raw file has brought.
+    `landed_elsewhere`: every message of it lies in other, refined files too. `again` bounds the refined rows whose
+    record another refining of the same raw file has brought as well.
     """
 
     uri: str
@@ -134,12 +136,19 @@ class Facts:
     outputs: Sequence[Output]
     rejected: Rejected
     table_rows: int
-    rows_again: int = 0
+    again: Bounds = (0, 0)
 
     @property
     def refined_rows(self) -> int:
         """Rows of the files whose rows count."""
         return sum(one.rows for one in self.outputs if one.live)
+
+    @property
+    def rows_again(self) -> int:
+        """How many of them are of records that count already: so many that the sum comes out, if that may be."""
+        least, most = self.again
+        surplus = most if self.records is None else self.refined_rows + self.rejected.waiting - self.records
+        return min(max(surplus, least), most)
 
     @property
     def brought(self) -> int:

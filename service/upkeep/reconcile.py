@@ -132,19 +132,21 @@ class Reconcile:
         unrefined = [file.uri for file in files if file.batch_id not in outputs and file.uri in count.records]
         refined = {file.uri for file in files if file.batch_id in outputs or rejected.of(file.uri, None).waiting}
         elsewhere = await self._tools.threads.run(count.known.elsewhere, unrefined, refined)
-        facts = [
-            Facts(
+        facts = []
+        for uri in _raw_uris(raw, outputs, books, prefix):
+            made_of_it = outputs.get(batch_of(uri), ())
+            of_it = rejected.of(uri, _replayed_at(made_of_it))
+            told = Facts(
                 uri=uri,
                 raw=raw.get(uri),
                 records=count.records.get(uri),
                 landed_elsewhere=uri in elsewhere,
-                outputs=outputs.get(batch_of(uri), ()),
-                rejected=rejected.of(uri, _replayed_at(outputs.get(batch_of(uri), ()))),
+                outputs=made_of_it,
+                rejected=of_it,
                 table_rows=books.table_rows.get(uri, 0),
-                rows_again=await rows_again(self._tools, outputs.get(batch_of(uri), ())),
+                again=await rows_again(self._tools, made_of_it, of_it.mended),
             )
-            for uri in _raw_uris(raw, outputs, books, prefix)
-        ]
+            facts.append(told)
         rules = Rules(self._tools.clock.now(), self._in_flight, versioned=self._dataset.version is not None)
         findings = [finding for one in facts for finding in explain(one, rules)]
         findings.extend(Finding("booked_twice", None, 1, [uri]) for uri in _again(books))
@@ -179,8 +181,11 @@ class Reconcile:
         return found
 
     async def _output(self, uri: str, made: Made | None, booked: Booked | None) -> Output | None:
-        """What the ledger counted is believed of an object of the same size; else its footer is read."""
-        if made is None and booked is not None and booked.live:
+        """What the ledger counted is believed of an object of the same size; else its footer is read.
+
+        A ledger that was restored in another region names files of the first one's zone: nobody there may ask for them.
+        """
+        if made is None and booked is not None and booked.live and self._tools.refined.holds(uri):
             stored = await self._tools.store.describe(uri)  # stored after the lake was listed, it is no loss
             if stored is not None:
                 made = Made(uri, batch_of(uri), stored.content_length_bytes, self._tools.clock.now())

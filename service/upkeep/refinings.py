@@ -11,22 +11,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.core.errors import RejectedError
-from service.upkeep.explain import Output
+from service.core.moments import utc
+from service.upkeep.explain import Bounds, Output
 from service.upkeep.lake import definition_in
 from service.upkeep.tools import Tools
 
 RECORD, REFINING = "_record_id", "refining"
 
 
-async def rows_again(tools: Tools, outputs: Iterable[Output]) -> int:
+async def rows_again(tools: Tools, outputs: Iterable[Output], mended: int) -> Bounds:
     """Of one raw file: rows whose record stands in a file of another refining as well.
 
-    What one refining has twice, the raw file had twice. One file is read at a time, and some 90 bytes a row of all of
-    them are kept. Files that are gone, or cannot be read, count as records of their own.
+    What one refining has twice, the raw file had twice. It may have had a record twice of which one was rejected and
+    came later: as many of the later refinings' rows may be new as records were `mended`. One file is read at a time,
+    and some 90 bytes a row of all are kept. What is gone, or cannot be read, counts as new records.
     """
     live = [one for one in outputs if one.live and one.made is not None]
-    if len({definition_in(one.uri) for one in live}) <= 1:
-        return 0
+    refinings = _rows_in_order(live)
+    if len(refinings) <= 1:
+        return 0, 0
     pieces = []
     for one in live:
         try:
@@ -34,7 +37,26 @@ async def rows_again(tools: Tools, outputs: Iterable[Output]) -> int:
             pieces.append(await tools.threads.run(_records, definition_in(one.uri), read.body))
         except RejectedError:
             continue
-    return await tools.threads.run(_again, pieces)
+    most = await tools.threads.run(_again, pieces)
+    return min(most, max(0, sum(refinings[1:]) - mended)), most
+
+
+def _rows_in_order(outputs: Iterable[Output]) -> Sequence[int]:
+    """Rows of each refining, the first one first: of the whole file, as all others are of some of its records."""
+    moments: dict[str, tuple[bool, float]] = {}
+    rows: dict[str, int] = {}
+    for output in outputs:
+        name = definition_in(output.uri)
+        moments[name] = min(moments.get(name, _moment(output)), _moment(output))
+        rows[name] = rows.get(name, 0) + output.rows
+    return [rows[name] for name in sorted(rows, key=lambda name: moments[name])]
+
+
+def _moment(output: Output) -> tuple[bool, float]:
+    """When it was asked for, as the ledger knows; files that it does not know come after these, as they were stored."""
+    if output.booked is not None and output.booked.produced_at is not None:
+        return False, utc(output.booked.produced_at).timestamp()
+    return True, 0.0 if output.made is None else output.made.stored_at.timestamp()
 
 
 def _records(refining: str, body: bytes) -> pa.Table:

@@ -39,7 +39,8 @@ WHOLE = -1
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """Of one raw file: records that wait to be mended, records that were sent back, and whether the file as a whole was
-    rejected, or is sent back. `sent_at` is when that was sent back which waits longest; UTC without a zone.
+    rejected, or is sent back. `sent_at` is when that was sent back which waits longest; UTC without a zone. `mended`
+    are the records that were sent back, those included that came of it.
     """
 
     waiting: int = 0
@@ -47,6 +48,7 @@ class Rejected:
     whole: bool = False
     sent_at: datetime | None = None
     whole_sent_back: bool = False
+    mended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class Rejections:
         back = [sent[place] for place, state in states.items() if state == SENT_BACK]
         whole = states.pop(None, 0)
         waiting = sum(state >= WAITING for state in states.values())
-        records = sum(state == SENT_BACK for state in states.values())
-        return Rejected(waiting, records, whole >= WAITING, min(back, default=None), whole == SENT_BACK)
+        records, mended = sum(state == SENT_BACK for state in states.values()), len(states) - waiting
+        return Rejected(waiting, records, whole >= WAITING, min(back, default=None), whole == SENT_BACK, mended)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.script import IMAGE, deployed, ran
+from tests.deploy.script import IMAGE, copied, deployed, ran
 from tests.deploy.templates import ENVIRONMENTS, Stack, given, stacks, template
 
 SERVICES = {"dev": ["all"], "prod": ["land", "refine", "load", "quarantine", "land-scaling", "refine-scaling"]}
@@ -70,3 +70,14 @@ def test_it_says_what_it_misses(tmp_path: Path) -> None:
     said, calls = ran(tmp_path, "prod", "land", image="")
     assert (said.returncode, calls) == (2, [])
     assert "IMAGE is not set" in said.stderr
+
+
+def test_what_decides_on_stacks_has_the_template_s_default_or_is_asked_for(tmp_path: Path) -> None:
+    told = given("prod")
+    silent = copied(tmp_path, prod={name: value for name, value in told.items() if name != "Autoscaling"})
+    _, calls = ran(tmp_path, "prod", directory=silent)
+    assert {"acequia-prod-land-scaling", "acequia-prod-refine-scaling"} <= deployed(calls).keys()
+    silent = copied(tmp_path / "other", prod={name: value for name, value in told.items() if name != "Profile"})
+    said, calls = ran(tmp_path, "prod", directory=silent)
+    assert (said.returncode, calls) == (2, [])
+    assert "names no Profile: small or split" in said.stderr

@@ -83,7 +83,7 @@ def test_what_failed_again_for_another_cause_is_resolved_under_the_old_one_too(
         mend(world, tmp_path, MENDED)
         choice = Choice(EPOCH + 2 * DAY, EPOCH + 9 * DAY)
         planned = await plan(choice, operator.tools, lambda _: lambda _: None)
-        assert [(item.code, len(item.rows)) for item in planned.items] == [("missing_required", 2)]
+        assert [(item.code, len(item.rows)) for item in planned.items] == [("missing_required", 1)]
         assert (await operator.send(planned)).sent == 1
         await operator.lives(60)
         assert await operator.states() == {"resolved": 2}

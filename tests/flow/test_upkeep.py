@@ -365,6 +365,30 @@ def test_a_record_that_came_again_does_not_stand_for_one_that_is_nowhere(world: 
     run_virtual(main())
 
 
+def test_two_versions_of_a_record_of_which_one_was_mended_are_two_records(world: World, tmp_path: Path) -> None:
+    async def main() -> None:
+        world.open()
+        world.send(event(1, amount=1, euros=10), event(1, amount="ten", euros=20))
+        await live(world, lambda: len(world.queues["refine"]) == 1, layers=("land",))
+        [raw] = map(FileNotice.from_json, world.queues["refine"].bodies)
+        await live(world)
+        [letter] = map(read_letter, world.queues["refine-dlq"].bodies)
+        assert letter is not None
+        assert quarantined(world, state="reprocessed") == 1
+        world.queues["refine-dlq"].take()
+        world.datasets = definition(tmp_path, MENDED)
+        rows = rows_to_replay(letter.code, letter.column, letter.places)
+        again = replace(raw, rows=rows, attempt=1, round_id="r1", produced_at=LoopClock().now() + timedelta(seconds=1))
+        world.queues["refine"].put(Outgoing(again.to_json()))
+        await live(world)
+        await LoopClock().sleep(LONG_AFTER)
+        assert len(world.rows()) == 1
+        assert len(refined_uris(world)) == 2
+        assert kinds(await reconciled(world)) == []
+
+    run_virtual(main())
+
+
 def test_refined_files_that_nobody_loaded_go_with_a_replay(world: World, tmp_path: Path) -> None:
     async def main() -> None:
         world.open()

@@ -29,14 +29,15 @@ def breach(
 ) -> BrokenError | None:
     """What the checker says first, of the seeds; anything else that is raised is a fault of the test's own.
 
-    The seed `first` is tried first, then seeds with such a fault, and only those `among`, with these faults `instead`
-    of the drawn ones: which only saves time.
+    The seed `first`, which may be another one, is tried first, then seeds with such a fault, and only those `among`, with
+    these faults `instead` of the drawn ones: which only saves time.
     """
 
     def far(plan: Plan) -> tuple[bool, bool]:
         return plan.seed != first, not any(near in f"{fault.point} {fault.kind}" for fault in plan.faults)
 
-    plans = sorted(filter(among, map(Plan.of, SEEDS)), key=far)
+    seeds = {*SEEDS} if first is None else {*SEEDS, first}
+    plans = sorted(filter(among, map(Plan.of, sorted(seeds))), key=far)
     with one_database():
         return next(_breaches(plan.but(instead) if instead else plan for plan in plans), None)
 

@@ -171,7 +171,7 @@ MUTANTS: dict[Mutant, int] = {
     rows_are_not_announced: 93,
     tries_are_not_counted: 13,
     all_claimed_letters_are_deleted: 93,
-    letters_of_later_failures_are_deleted: 253,
+    letters_of_later_failures_are_deleted: 1293,
     what_waits_counts_as_resolved: 133,
     what_failed_again_counts_as_resolved: 133,
     a_replay_is_older_than_the_ledger: 533,

@@ -6,7 +6,8 @@ is found by when its file was written.
 
 A replay judges records anew, and knows nothing of their past: its version of a row tells of one try, and begins with
 the replay. So the most tries and the earliest moment of all versions count, and of records that landed before these
-days the versions of days before are looked for, too.
+days the tries of days before are looked for, too. Nothing else of those rows: they are not sent back, and the first
+moment stays one of these days.
 """
 
 from collections.abc import Collection, Sequence
@@ -78,7 +79,7 @@ _ITEMS = """
 WITH things AS (
   SELECT thing, max(attempts) AS tried, min(first_failed_at) FILTER (state <> 'resolved') AS began,
     list({'error_id': error_id, 'file': _raw_file, 'failed_at': last_failed_at} ORDER BY error_id)
-      FILTER (state <> 'resolved') AS error_rows
+      FILTER (state <> 'resolved' AND first_failed_at IS NOT NULL) AS error_rows
   FROM latest GROUP BY thing
 )
 SELECT error_id, fingerprint, layer, coalesce(dataset, ''), code, field, raw_file, row_index, record_index, message_id,
@@ -248,8 +249,8 @@ async def read_table(zone: Zone, means: Means, since: date, *, days_before: int 
 
 
 async def with_past(table: ErrorTable, choice: Choice, zone: Zone, means: Means) -> ErrorTable:
-    """The same, where needed with what was known before of the records chosen that had landed before; `table` was read
-    for that choice, and is used no more then.
+    """The same, where needed with the tries from before of the records chosen that had landed before: rows without a
+    first moment. `table` was read for that choice, and is used no more then.
     """
     since = choice.since.date()
     bounds = {"since": naive(choice.since), "until": naive(choice.until), "day": since}
@@ -261,7 +262,12 @@ async def with_past(table: ErrorTable, choice: Choice, zone: Zone, means: Means)
     files = await _files(zone, means, oldest, since - timedelta(days=1))
     older = await _table([uri for _, batch_id, uri in files if batch_id < written_since], means, raw_files=landed)
     unreadable = [*table.unreadable, *older.unreadable]
-    return await means.threads.run(lambda: ErrorTable(pa.concat_tables([table.rows, older.rows]), unreadable))
+    return await means.threads.run(lambda: ErrorTable(pa.concat_tables([table.rows, _tries(older.rows)]), unreadable))
+
+
+def _tries(rows: pa.Table) -> pa.Table:
+    number = rows.schema.get_field_index("first_failed_at")
+    return rows.set_column(number, rows.field(number), pa.nulls(rows.num_rows, rows.field(number).type))
 
 
 async def _table(uris: Sequence[str], means: Means, *, raw_files: Collection[str] | None = None) -> ErrorTable:

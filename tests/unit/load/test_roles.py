@@ -96,7 +96,7 @@ async def test_default_privileges_are_for_owners_and_operators_or_for_nobody_yet
 async def test_only_superusers_are_taken(role: str) -> None:
     """The system role has no right to give rights on what others own (AWS: Redshift, system permissions for RBAC)."""
     warehouse = Told(login=[("ops", False)], holders=[("ops", role)])
-    with pytest.raises(SetupError, match=r'user ops is no superuser.*`ALTER USER "ops" CREATEUSER`'):
+    with pytest.raises(SetupError, match=r'user ops is no superuser.*`ALTER USER "ops" PASSWORD .*CREATEUSER`'):
         await roles(warehouse).run()
     assert warehouse.ran == []
 

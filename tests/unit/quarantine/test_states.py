@@ -196,6 +196,18 @@ def test_all_that_fails_after_it_was_resolved_counts_and_is_news() -> None:
     run(main)
 
 
+def test_what_fails_in_several_batches_after_it_was_resolved_counts_whole() -> None:
+    async def main(kept: Kept) -> None:
+        await asyncio.sleep(99)
+        await kept.states.count([letter(1, *range(10))], "b1")
+        await kept.marked("resolved", 10)
+        await kept.states.count([letter(2, *range(5), last=1)], "b2")
+        await kept.states.count([letter(3, *range(5, 10), last=1)], "b3")
+        assert (await kept.one()).failed == 20
+
+    run(main)
+
+
 @pytest.mark.parametrize("standing", ["reprocessed", "parked"])
 @pytest.mark.parametrize("number", [1, 2], ids=["the same letter", "another one"])
 def test_what_a_replay_rejects_again_is_open_and_no_news(standing: Standing, number: int) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.upkeep.explain import Output
+from service.upkeep.explain import Bounds, Output
 from service.upkeep.lake import Made
 from service.upkeep.refinings import rows_again
 from tests.fakes.time import LoopClock, run_virtual
@@ -42,30 +42,55 @@ def output(world: World, refining: str, records: Sequence[str], day: int = 1) ->
     ],
 )
 def test_rows_of_the_same_record(world: World, refinings: Mapping[str, Sequence[str]], again: int) -> None:
-    async def main() -> int:
+    async def main() -> Bounds:
         world.open()
-        return await rows_again(tools(world), [output(world, *one) for one in refinings.items()])
+        return await rows_again(tools(world), [output(world, *one) for one in refinings.items()], mended=0)
 
-    assert run_virtual(main()) == again
+    assert run_virtual(main()) == (again, again)
 
 
 def test_a_record_in_two_partitions_of_one_refining_was_there_twice(world: World) -> None:
-    async def main() -> int:
+    async def main() -> Bounds:
         world.open()
         outputs = [output(world, "a", ["1"]), output(world, "a", ["1"], day=2), output(world, "b", ["1"])]
-        return await rows_again(tools(world), outputs)
+        return await rows_again(tools(world), outputs, mended=0)
 
-    assert run_virtual(main()) == 1
+    assert run_virtual(main()) == (1, 1)
 
 
 @pytest.mark.parametrize("body", [None, b"no Parquet"])
 def test_what_cannot_be_read_counts_as_other_records(world: World, body: bytes | None) -> None:
-    async def main() -> int:
+    async def main() -> Bounds:
         world.open()
         outputs = [output(world, "a", ["1", "2"]), output(world, "b", ["1"]), output(world, "c", ["2"])]
         del world.store.objects[outputs[1].uri]
         if body is not None:
             world.store.objects[outputs[1].uri] = body
-        return await rows_again(tools(world), [*outputs, replace(outputs[0], uri=outputs[2].uri, made=None)])
+        return await rows_again(tools(world), [*outputs, replace(outputs[0], uri=outputs[2].uri, made=None)], mended=0)
 
-    assert run_virtual(main()) == 1
+    assert run_virtual(main()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("mended", "refinings", "again"),
+    [
+        (1, {"a": ["1"], "b": ["1"]}, (0, 1)),
+        (1, {"a": ["1"], "b": ["1"], "c": ["1"]}, (1, 2)),
+        (2, {"a": ["1"], "b": ["2"], "c": ["2"]}, (0, 1)),
+        (1, {"a": ["1"], "b": ["2"], "c": ["2"]}, (1, 1)),
+        (3, {"a": ["1"], "b": ["2", "3", "4"], "c": ["2", "3", "4"]}, (3, 3)),
+        (0, {"a": ["1", "2"], "b": ["1", "2", "3"]}, (2, 2)),
+    ],
+)
+def test_a_record_of_which_the_raw_file_has_two_may_be_new_where_one_was_mended(
+    world: World, mended: int, refinings: Mapping[str, Sequence[str]], again: Bounds
+) -> None:
+    async def main() -> Bounds:
+        world.open()
+        outputs = []
+        for one in refinings.items():
+            outputs.append(output(world, *one))
+            await LoopClock().sleep(1)
+        return await rows_again(tools(world), outputs[::-1], mended)
+
+    assert run_virtual(main()) == again

@@ -16,7 +16,7 @@ FILE = f"s3://raw/events/dt={TODAY}/hr=00/20260101T000000000Z-0123456789abcdef.p
 OTHER_DAY = FILE.replace(TODAY, "2026-01-02")
 OTHER_DATASET = FILE.replace("/events/", "/events_more/")
 LATER = EPOCH + timedelta(hours=1)
-SENT_BACK = Rejected(sent_back=1, sent_at=naive(EPOCH))
+SENT_BACK = Rejected(sent_back=1, sent_at=naive(EPOCH), mended=1)
 
 
 def read(world: World, *files: Sequence[dict[str, object]], days: int = 0) -> Rejections:
@@ -33,7 +33,7 @@ def test_of_a_failure_that_was_written_again_the_latest_row_counts(world: World)
     old = error_row("a", FILE, (0, 0), EPOCH)
     new = error_row("a", FILE, (0, 0), EPOCH, state="resolved", updated_at=naive(LATER))
     other = error_row("b", FILE, (1, 0), EPOCH, state="parked")
-    assert read(world, [new, other], [old]).of(FILE, None) == Rejected(waiting=1)
+    assert read(world, [new, other], [old]).of(FILE, None) == Rejected(waiting=1, mended=1)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_of_a_failure_that_was_written_again_the_latest_row_counts(world: World)
         (("open",), Rejected(waiting=1)),
         (("parked",), Rejected(waiting=1)),
         (("reprocessed",), SENT_BACK),
-        (("resolved",), Rejected()),
+        (("resolved",), Rejected(mended=1)),
         (("reprocessed", "open"), Rejected(waiting=1)),
         (("resolved", "reprocessed"), SENT_BACK),
         (("open", "reprocessed"), Rejected(waiting=1)),
@@ -65,7 +65,7 @@ def test_what_was_sent_back_first_tells_since_when(world: World) -> None:
     ]
     rows.append(error_row("again", FILE, (1, 0), EPOCH, state="reprocessed"))
     rows.append(error_row("of an open one", FILE, (2, 0), EPOCH, state="reprocessed"))
-    assert read(world, rows).of(FILE, None) == Rejected(1, 2, sent_at=naive(EPOCH + timedelta(hours=2)))
+    assert read(world, rows).of(FILE, None) == Rejected(1, 2, sent_at=naive(EPOCH + timedelta(hours=2)), mended=3)
 
 
 def test_what_failed_before_the_last_replay_counts_no_more(world: World) -> None:
