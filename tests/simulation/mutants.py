@@ -29,8 +29,8 @@ def breach(
 ) -> BrokenError | None:
     """What the checker says first, of the seeds; anything else that is raised is a fault of the test's own.
 
-    The seed `first`, which may be another one, is tried first, then seeds with such a fault, and only those `among`, with
-    these faults `instead` of the drawn ones: which only saves time.
+    The seed `first`, which may be another one, is tried first, then seeds with such a fault, and only those `among`,
+    with these faults `instead` of the drawn ones: which only saves time.
     """
 
     def far(plan: Plan) -> tuple[bool, bool]:
